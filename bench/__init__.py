@@ -1,0 +1,1 @@
+"""What the gateway costs beside nginx and its peers, measured by the kernel: `make bench`."""

@@ -1,0 +1,288 @@
+"""Finished images in a store: put once, read in chunks, linked to, and deleted when their time is over.
+
+An image lies at `images/<hour>/<id>.<ext>`, the hour being the front of its id: what has expired is found by looking
+at a few old hours, however many images there are.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
+
+from gateway.domain.picture import BadImage, Blob, ImageFormat
+from gateway.edges.asset_store import open_store
+from gateway.edges.inspecting import inspect
+from gateway.policies.asset_id import hour_of, valid_asset_id
+
+__all__ = ["Asset", "AssetFacts", "Assets", "StoreUnavailable", "open_store"]
+
+T = TypeVar("T")
+
+_ROOT = "images"
+_BACK_OFF_S = (0.1, 0.4)  # between the three tries
+_TRY_S = 10.0
+_PUT_S = 60.0  # all tries, and the wait for a turn when many images are put at once
+_NO_TURNS = contextlib.nullcontext()
+_PUTS_AT_ONCE = 8  # each holds its image in memory once, since a conditional put is one request
+_CHUNK_BYTES = 256 << 10
+_SWEEP_LIMIT = 1000  # S3 lists and deletes as many with one request
+_ADDRESS = re.compile(r"\S*://\S*")
+_HOUR = timedelta(hours=1)
+
+
+class StoreUnavailable(Exception):  # noqa: N818 a state of this edge, beside PixelsUnavailable
+    """The store cannot be used at the moment. Says why in one line, for the log: no link, no key, no foreign reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssetFacts:
+    """What the store knows of an image without reading it: bytes, and seconds since the epoch."""
+
+    size: int
+    last_modified: float
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """An image to read: bytes `start` to `end` (exclusive) of `size`. `chunks` may be gone through once.
+
+    `last_modified` is in seconds since the epoch. Nothing is held open before the first chunk is asked for.
+    `chunks` raises StoreUnavailable.
+    """
+
+    size: int
+    last_modified: float
+    start: int
+    end: int
+    chunks: AsyncIterator[bytes] = field(repr=False)
+
+
+class Assets:
+    """The images of one store.
+
+    A try that takes longer than `try_s` seconds counts as failed. A sweep deletes `sweep_limit` images at most.
+    """
+
+    def __init__(self, store: ObjectStore, *, try_s: float = _TRY_S, sweep_limit: int = _SWEEP_LIMIT) -> None:
+        self._store = store
+        self._try_s = try_s
+        self._sweep_limit = sweep_limit
+        self._puts = asyncio.Semaphore(_PUTS_AT_ONCE)
+        # Waiting for a disk must not hold up what else the event loop's own threads do, such as looking up names.
+        self._disk = ThreadPoolExecutor(_PUTS_AT_ONCE, thread_name_prefix="assets")
+
+    async def put(self, asset_id: str, format: ImageFormat, blob: Blob) -> None:  # noqa: A002 the domain's own word
+        """Keep a copy of `blob` for good, unless the image is there already; both are a success.
+
+        Readers see the whole image or none. Raises StoreUnavailable after three tries, ValueError for no id.
+        """
+        path = _path_of(asset_id, format)
+        if path is None:
+            raise ValueError("not an asset id")
+        try:
+            async with asyncio.timeout(_PUT_S):
+                await self._thrice(lambda: self._put(path, format, blob), self._puts)
+        except OSError as error:  # the time is up; or there is no such bucket, or the directory was taken away
+            raise _unavailable(error) from error
+
+    async def head(self, asset_id: str, format: ImageFormat) -> AssetFacts | None:  # noqa: A002 as above
+        """Size and age of an image; None when there is none. Raises StoreUnavailable."""
+        path = _path_of(asset_id, format)
+        if path is None:
+            return None
+        try:
+            meta = await self._thrice(lambda: obstore.head_async(self._store, path))
+        except FileNotFoundError:
+            return None
+        return AssetFacts(meta["size"], meta["last_modified"].timestamp())
+
+    async def exists(self, asset_id: str, format: ImageFormat) -> bool:  # noqa: A002 as above
+        """Whether the image is there. Raises StoreUnavailable."""
+        return await self.head(asset_id, format) is not None
+
+    async def read(
+        self,
+        asset_id: str,
+        format: ImageFormat,  # noqa: A002 as above
+        start: int | None = None,
+        end: int | None = None,
+    ) -> Asset | None:
+        """The image, or its bytes `start` to `end` (exclusive, cut to what there is); None when there is none.
+
+        Raises StoreUnavailable.
+        """
+        facts, path = await self.head(asset_id, format), _path_of(asset_id, format)
+        if facts is None or path is None:
+            return None
+        first = 0 if start is None else min(max(start, 0), facts.size)
+        last = facts.size if end is None else min(max(end, first), facts.size)
+        return Asset(facts.size, facts.last_modified, first, last, self._chunks(path, first, last))
+
+    async def presigned(self, asset_id: str, format: ImageFormat, expires_in_s: int) -> str:  # noqa: A002 as above
+        """A link of the store's own, which needs no key of ours. Raises StoreUnavailable.
+
+        Raises ValueError for no id, and with a store that makes no links (a directory).
+        """
+        path = _path_of(asset_id, format)
+        if path is None or not isinstance(self._store, S3Store | GCSStore | AzureStore):
+            raise ValueError("no such link can be made")
+        try:
+            return await obstore.sign_async(self._store, "GET", path, timedelta(seconds=expires_in_s))
+        except (BaseError, OSError) as error:
+            raise _unavailable(error) from error
+
+    async def sweep(self, now: float, keep_s: float) -> int:
+        """Delete images older than `keep_s` seconds; how many it were. Raises StoreUnavailable.
+
+        Looks only into hours that are over and expired as a whole, so an image may stay an hour longer.
+        """
+        oldest = datetime.fromtimestamp(now - keep_s, UTC)
+        deleted = 0
+        try:
+            for prefix, hour in await self._hours():
+                if hour + _HOUR > oldest or deleted >= self._sweep_limit:
+                    break
+                deleted += await self._sweep_hour(prefix, oldest, self._sweep_limit - deleted)
+        except (BaseError, OSError) as error:
+            raise _unavailable(error) from error
+        return deleted
+
+    async def check(self) -> None:
+        """Write, read and delete a small object. Raises StoreUnavailable when the store lacks what we need."""
+        path = f"probes/{secrets.token_hex(12)}"
+        try:
+            async with asyncio.timeout(self._try_s):
+                await self._probe(path)
+        except (BaseError, OSError) as error:
+            raise _unavailable(error) from error
+
+    async def _put(self, path: str, format: ImageFormat, blob: Blob) -> None:  # noqa: A002 as above
+        local = isinstance(self._store, LocalStore)
+        attributes = None if local else {"Content-Type": format.media_type, "Cache-Control": "private"}
+        try:
+            await obstore.put_async(self._store, path, blob.path, mode="create", attributes=attributes)
+        except AlreadyExistsError:
+            meta = await obstore.head_async(self._store, path)
+            if meta["size"] != blob.length and await self._is_torn(path, meta["size"]):
+                await obstore.put_async(self._store, path, blob.path, attributes=attributes, use_multipart=False)
+        if isinstance(self._store, LocalStore) and self._store.prefix:
+            await asyncio.get_running_loop().run_in_executor(self._disk, _force_to_disk, self._store.prefix / path)
+
+    async def _is_torn(self, path: str, size: int) -> bool:
+        """Whether a file is no whole image: in a directory, a power cut may keep the name and not the bytes.
+
+        A whole one stays, whatever its length: it was handed out, and a client may come for the same bytes again.
+        """
+        if not isinstance(self._store, LocalStore) or not self._store.prefix:
+            return False
+        return isinstance(await inspect(Blob(self._store.prefix / path, size)), BadImage)
+
+    async def _thrice(
+        self, attempt: Callable[[], Awaitable[T]], turns: AbstractAsyncContextManager[None] = _NO_TURNS
+    ) -> T:
+        """The attempt's result; each of its tries waits for a turn, which does not count against its time.
+
+        FileNotFoundError is an answer and passes; other failures raise StoreUnavailable.
+        """
+        problem: Exception | None = None
+        for wait_s in (0.0, *_BACK_OFF_S):
+            await asyncio.sleep(wait_s)
+            try:
+                async with turns, asyncio.timeout(self._try_s):
+                    return await attempt()
+            except FileNotFoundError:
+                raise
+            except (BaseError, OSError) as error:
+                problem = error
+        raise _unavailable(problem) from problem
+
+    async def _chunks(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+        if start == end:
+            return
+        pieces = self._pieces if isinstance(self._store, LocalStore) else self._streamed
+        try:
+            async for chunk in pieces(path, start, end):
+                yield chunk
+        except (BaseError, OSError) as error:
+            raise _unavailable(error) from error
+
+    async def _streamed(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+        found = await self._thrice(lambda: obstore.get_async(self._store, path, options={"range": (start, end)}))
+        async for chunk in found.stream(min_chunk_size=_CHUNK_BYTES):
+            yield chunk
+
+    async def _pieces(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """As `_streamed`, for a directory: a stream of a file comes in 8 KiB steps, measured at five times the cost."""
+        for at in range(start, end, _CHUNK_BYTES):
+            piece = obstore.get_range_async(self._store, path, start=at, end=min(end, at + _CHUNK_BYTES))
+            yield bytes(await piece)
+
+    async def _hours(self) -> list[tuple[str, datetime]]:
+        """The hours that have images, oldest first."""
+        listed = await obstore.list_with_delimiter_async(self._store, f"{_ROOT}/")
+        hours = ((prefix, hour_of(PurePosixPath(prefix).name)) for prefix in listed["common_prefixes"])
+        return sorted((prefix, hour) for prefix, hour in hours if hour is not None)
+
+    async def _sweep_hour(self, prefix: str, oldest: datetime, limit: int) -> int:
+        """Delete what is old by the store's own clock too, up to `limit`; how many it were."""
+        expired, kept = list[str](), 0
+        async for page in obstore.list(self._store, prefix, chunk_size=_SWEEP_LIMIT):
+            old = [meta["path"] for meta in page if meta["last_modified"] < oldest]
+            kept += len(page) - len(old)
+            expired += old
+            if len(expired) >= limit:
+                break
+        with contextlib.suppress(FileNotFoundError):  # another replica sweeps too; the rest goes next time
+            await obstore.delete_async(self._store, expired[:limit])
+        if not kept and len(expired) < limit and isinstance(self._store, LocalStore) and self._store.prefix:
+            # Also what a crash in the middle of a put left behind, which no listing shows.
+            await asyncio.to_thread(shutil.rmtree, self._store.prefix / prefix, ignore_errors=True)
+        return len(expired[:limit])
+
+    async def _probe(self, path: str) -> None:
+        await obstore.put_async(self._store, path, b"probe", mode="create")
+        try:
+            await obstore.put_async(self._store, path, b"twice", mode="create")
+        except AlreadyExistsError:
+            found = await obstore.get_async(self._store, path)
+            intact = bytes(await found.bytes_async()) == b"probe"
+        else:
+            intact = False
+        await obstore.delete_async(self._store, path)
+        if not intact:
+            raise StoreUnavailable("the store does not keep the first of two writers")
+
+
+def _path_of(asset_id: str, format: ImageFormat) -> str | None:  # noqa: A002 as above
+    if not valid_asset_id(asset_id):
+        return None
+    return f"{_ROOT}/{asset_id.partition('-')[0]}/{asset_id}.{format.extension}"
+
+
+def _unavailable(problem: Exception | None) -> StoreUnavailable:
+    # After a `<` the text repeats the store's reply, which may name an access key.
+    line = _ADDRESS.sub("the store", str(problem).partition("\n")[0].partition("<")[0])
+    return StoreUnavailable(f"{type(problem).__name__}: {line[:400].strip()}")
+
+
+def _force_to_disk(file: Path) -> None:
+    """Have the image survive a power cut. The store writes a file aside and links it, but never waits for the disk."""
+    for path in (file, file.parent, file.parent.parent):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

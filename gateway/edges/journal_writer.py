@@ -1,0 +1,250 @@
+"""Writes records to Redis and to the disk, many at a time: whoever comes while a write is under way joins the next."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from gateway.domain.facts import JournalFenced, JournalMedium, JournalWritten, Listener
+from gateway.domain.record import Record
+from gateway.edges.journal import (
+    LEASES,
+    UNKNOWN,
+    WRITE,
+    Journal,
+    decoded,
+    encoded,
+    fingerprint_key,
+    idempotency_key,
+    op_key,
+)
+from gateway.edges.journal_spool import JournalSpool, Spooled, SpoolFailed
+from gateway.edges.redis_store import RedisUnavailable, Script
+from gateway.edges.world import World
+
+__all__ = ["Fenced", "JournalUnavailable", "JournalWriter"]
+
+_Call = tuple[Script, Sequence[str], Sequence[str | int]]
+_SOON_S = 0.005  # what nobody waits for is mostly followed by what somebody does wait for
+_DELIVERY_S = 0.05
+BATCH = 256  # records in one go; at 2 KB each half a megabyte
+
+
+class JournalUnavailable(Exception):  # noqa: N818 a state of this edge, beside RedisUnavailable
+    """Neither Redis nor the disk took a record: nothing may be bought on its word."""
+
+
+class Fenced(Exception):  # noqa: N818 a state of one operation
+    """Another writer has taken the operation over: this one must buy nothing more for it."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    record: Record
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+
+class JournalWriter:
+    """The one writer of this replica. `spool` None: Redis alone (a directory that cannot be written to).
+
+    With `replicas`, a write waits up to `wait_ms` for as many of Redis's replicas to have it.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        spool: JournalSpool | None,
+        tell: Listener,
+        *,
+        replicas: int = 0,
+        wait_ms: int = 50,
+        world: World | None = None,
+    ) -> None:
+        self._journal = journal
+        self._spool = spool
+        self._tell = tell
+        self._wait = ("WAIT", replicas, wait_ms) if replicas else None
+        self._world = world or World()
+        self._waiting: dict[str, _Entry] = {}
+        self._writing: asyncio.Task[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._log = structlog.get_logger("journal")
+        self._delivered: set[str] = set()
+        self.unsynced: set[str] = set()
+
+    async def write(self, record: Record) -> None:
+        """Write `record` as it is now, or later: it is safe when this returns. Raises Fenced or JournalUnavailable.
+
+        A Redis that was only slow to answer is waited for: were the disk's word taken instead, nobody else would know.
+        """
+        try:
+            await self._written(record)
+        except JournalUnavailable:
+            if not await self._journal.redis.is_surely_away() or self._may_stand_alone(record.id):
+                await self._written(record)
+            else:
+                raise
+
+    def _may_stand_alone(self, op_id: str) -> bool:
+        """Whether the disk's word is good without Redis.
+
+        Where Redis knows of an operation, others can take it over by what Redis has of it: this replica's disk may be
+        gone with it by then.
+        """
+        redis = self._journal.redis
+        return redis.outage is not None and redis.is_confirmed and not self._journal.is_known(op_id)
+
+    async def _written(self, record: Record) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._enter(record).waiters.append(future)
+        self._wake()
+        await future
+
+    def write_soon(self, record: Record) -> None:
+        """Write `record` without anybody waiting for it: with the next write, or a moment from now by itself."""
+        self._enter(record)
+        self._wake_within(_SOON_S)
+
+    def deliver_soon(self, op_id: str) -> None:
+        """Note that the answer was taken by the client's end of the connection."""
+        self._delivered.add(op_id)
+        self._wake_within(_DELIVERY_S)
+
+    async def catch_up(self, spooled: Sequence[Spooled]) -> list[str]:
+        """Tell Redis again what the disk has; what Redis has in a newer form stays. Raises RedisUnavailable.
+
+        Replies with the operations that other writers have gone on with: what the disk has of them is history.
+        """
+        records, now = list(_readable(spooled)), self._world.now()
+        calls = [(WRITE, *_arguments(one, encoded(one), self._journal, now)) for one in records]
+        replies = await self._journal.redis.run_all(calls) if calls else []
+        return [one.id for one, reply in zip(records, replies, strict=True) if reply == 0]
+
+    async def drained(self) -> None:
+        """Everything that was entered so far is written, or is known not to be."""
+        self._wake()
+        while self._writing is not None and not self._writing.done():
+            with suppress(Exception):
+                await asyncio.shield(self._writing)
+
+    def _enter(self, record: Record) -> _Entry:
+        entry = self._waiting.get(record.id)
+        if entry is None or entry.record is not record:
+            entry = self._waiting[record.id] = _Entry(record, [] if entry is None else entry.waiters)
+        return entry
+
+    def _wake_within(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._alarm is not None:
+            if self._alarm.when() <= loop.time() + seconds:
+                return
+            self._alarm.cancel()
+        self._alarm = loop.call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._run(), name="journal-writer")
+
+    async def _run(self) -> None:
+        while self._waiting or self._delivered:
+            ids = list(self._waiting)[:BATCH]
+            if ids:
+                await self._write([self._waiting.pop(op_id) for op_id in ids])
+            else:
+                await self._deliver()
+
+    async def _deliver(self) -> None:
+        delivered, self._delivered = self._delivered, set()
+        with suppress(RedisUnavailable):  # unsaid, a retry within the next minutes gets the same answer once more
+            await self._journal.delivered(sorted(delivered))
+
+    async def _write(self, batch: Sequence[_Entry]) -> None:
+        started, now = self._world.monotonic(), self._world.now()
+        calls: list[_Call] = []
+        rows: list[Spooled] = []
+        for entry in batch:  # all that is said of a record at once: its owner goes on with it while this waits
+            record = entry.record
+            record.version += 1
+            text = encoded(record)
+            calls.append((WRITE, *_arguments(record, text, self._journal, now)))
+            rows.append(Spooled(record.id, record.token, not record.is_over, now, text))
+        redis, disk = await asyncio.gather(self._to_redis(calls), self._to_disk(rows))
+        by: JournalMedium = "spool" if redis is None else "both" if disk else "redis"
+        for number, entry in enumerate(batch):
+            op_id = entry.record.id
+            fenced = redis is not None and not redis[number]
+            if redis is None and disk:
+                self.unsynced.add(op_id)
+            _answer(entry, fenced=fenced, kept=redis is not None or (disk and self._may_stand_alone(op_id)))
+            if redis is not None:
+                self._journal.note_known(op_id)
+            if fenced or not rows[number].live:
+                self._journal.forget(op_id)
+            if fenced:
+                self._tell(JournalFenced())
+        self._tell(JournalWritten(self._world.monotonic() - started, by))
+
+    async def _to_redis(self, calls: Sequence[_Call]) -> list[bool] | None:
+        """Whether each was written (or was fenced off); None when Redis is away."""
+        try:
+            replies = await self._journal.redis.run_all(calls, then=self._wait)
+        except RedisUnavailable:
+            return None
+        return [reply == 1 for reply in replies[: len(calls)]]
+
+    async def _to_disk(self, rows: Sequence[Spooled]) -> bool:
+        if self._spool is None:
+            return False
+        try:
+            await self._spool.commit(rows)
+        except SpoolFailed as problem:
+            self._log.error("the journal's disk does not take records", reason=str(problem))
+            return False
+        return True
+
+
+def _arguments(record: Record, text: bytes, journal: Journal, now: float) -> tuple[list[str], list[str | int]]:
+    keeping, keyed = journal.keeping, bool(record.idempotency)
+    by_print = fingerprint_key(record)
+    keys = [op_key(record.id), LEASES, UNKNOWN, by_print, idempotency_key(record) if keyed else by_print]
+    return keys, [
+        record.id,
+        record.token,
+        record.version,
+        text.decode(),
+        record.state.value,
+        record.fingerprint,
+        "1" if keyed else "0",
+        round(keeping.lease_s * 1e6),
+        round(keeping.keep_s * 1000),
+        round(keeping.join_s * 1000),
+        int(now),
+        round(record.begun_s * 1e6),
+    ]
+
+
+def _readable(spooled: Sequence[Spooled]) -> Iterator[Record]:
+    """The records that this version understands; another one's may be too new."""
+    for one in spooled:
+        try:
+            yield decoded(one.record)
+        except ValueError:
+            structlog.get_logger("journal").exception("a record cannot be read", operation=one.id)
+
+
+def _answer(entry: _Entry, *, fenced: bool, kept: bool) -> None:
+    for waiter in entry.waiters:
+        if waiter.done():
+            continue
+        if fenced:
+            waiter.set_exception(Fenced())
+        elif not kept:
+            waiter.set_exception(JournalUnavailable())
+        else:
+            waiter.set_result(None)

@@ -1,0 +1,259 @@
+"""Places at the vendors' accounts: waited for before every paid call, counted over all replicas through Redis.
+
+Keys, all in one hash slot, for each account:
+  {samurai}:pace:<account>:flight   sorted set: attempts under way by the moment their place falls free, in µs
+  {samurai}:pace:<account>:recent   sorted set: attempts of the last minute by the moment they began
+  {samurai}:pace:<account>:queue    sorted set: who waits, by arrival
+  {samurai}:pace:<account>:alive    sorted set: who waits, by the moment its ticket is void
+  {samurai}:pace:<account>:state    hash: limit of calls in flight, wins, last cut, end of the pause
+
+While Redis is away a replica grants its own share of every limit, less at first where the others were last seen to
+have more than theirs in flight.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gateway.domain.exchange import Fault, Outcome, Pace
+from gateway.domain.facts import LimiterDegraded, Listener, PlaceAwaited, VendorThrottled
+from gateway.domain.faults import throttled
+from gateway.edges.redis_store import RedisStore, RedisUnavailable, Script
+from gateway.edges.world import World
+from gateway.policies import pacing as rules
+from gateway.policies.pacing import Ending, Ledger, Place, Wait
+
+__all__ = ["Pacing", "Stay"]
+
+LEASE_SLACK_S = 30.0  # beyond the deadline: for the cancel and the last look after it
+STATE_MS = 3_600_000  # what was learnt of an account that nobody used for an hour is not worth much
+SHORTEST_RETRY_S = 1.0  # nobody knows when a running call ends; a second is soon, and no hot loop
+JITTER_SHARE, JITTER_LONGEST_S = 0.1, 0.1  # spreads who was told the same moment; far less than a ticket's grace
+MOST_OWED = 10_000
+
+_ATTEMPT_BYTES = 12
+_KEYS = ("flight", "recent", "queue", "alive", "state")
+_TAKE = Script.load(Path(__file__).with_name("pacing.lua"))
+_END = Script.load(Path(__file__).with_name("pacing_end.lua"))
+
+
+@dataclass(slots=True)
+class Stay:
+    """What an attempt got: a place, or the `refusal` that tells when one will be free.
+
+    `too_large`: no waiting helps while Redis is away, but calls of fewer images could have places. `place` is the name
+    of the place, by which anybody can leave it. Set `outcome` to what became of the call: the account's pace learns
+    from it.
+    """
+
+    refusal: Fault | None = None
+    outcome: Outcome | None = None
+    too_large: bool = False
+    place: str = ""
+
+
+@dataclass(slots=True)
+class _Line:
+    account: str
+    pace: Pace
+    share: Ledger
+    waiters: dict[str, asyncio.Event] = field(default_factory=dict)
+    whole: Ledger = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.whole = Ledger(self.pace)
+
+    def wake_one(self) -> None:
+        """Let the eldest waiter of this process look at once, since there may be room now."""
+        if self.waiters:
+            next(iter(self.waiters.values())).set()
+
+    def keys(self, *names: str) -> list[str]:
+        return _keys(self.account, *names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One attempt's ticket: `life_us` is how long its place stands when nobody ends it."""
+
+    id: str
+    images: int
+    life_us: int
+
+    @property
+    def member(self) -> str:
+        return f"{self.images}:{self.id}"
+
+
+class Pacing:
+    """Gives places at accounts. Never raises because of Redis.
+
+    `replicas` is how many gateways share the accounts, at most: while Redis is away each grants its part only.
+    """
+
+    def __init__(
+        self, redis: RedisStore, paces: Mapping[str, Pace], world: World, tell: Listener, *, replicas: int = 1
+    ) -> None:
+        self._redis, self._world, self._tell = redis, world, tell
+        self._replicas = replicas
+        self._lines = {account: _Line(account, pace, Ledger(pace, replicas)) for account, pace in paces.items()}
+        self._strays: dict[str, tuple[_Line, _Attempt, int]] = {}
+        self._owed: deque[tuple[_Line, _Attempt]] = deque(maxlen=MOST_OWED)
+
+    def adopt(self, paces: Mapping[str, Pace]) -> None:
+        """Go by these paces from now on: whoever waits, too. Accounts that are not named keep theirs to their end."""
+        for account, pace in paces.items():
+            line = self._lines.get(account)
+            if line is None:
+                self._lines[account] = _Line(account, pace, Ledger(pace, self._replicas))
+            else:
+                line.pace = pace
+                line.share.adopt(pace)
+                line.whole.adopt(pace)
+                line.wake_one()
+
+    def most_images(self, account: str) -> int | None:
+        """The most images that one call to `account` can get a place for at present; None: any."""
+        line = self._lines[account]
+        return (line.whole if self._redis.outage is None else line.share).most_images
+
+    @asynccontextmanager
+    async def place(self, account: str, images: int, *, patience_s: float, hold_s: float) -> AsyncIterator[Stay]:
+        """A place for one paid call of `images`, from its grant to the end of the `async with`.
+
+        Waits for it at most `patience_s`; the stay says whether it was refused. A place whose holder is gone falls
+        free `hold_s` (and some slack) later by itself.
+        """
+        line = self._lines[account]
+        attempt = _Attempt(
+            self._world.token(_ATTEMPT_BYTES).hex(), images, round((max(0.0, hold_s) + LEASE_SLACK_S) * 1_000_000)
+        )
+        stay, granted_us = Stay(), 0
+        try:
+            answer = await self._await_place(line, attempt, patience_s)
+            line.waiters.pop(attempt.id, None)
+            if isinstance(answer, Place):
+                granted_us, stay.place = answer.at_us, attempt.member
+                line.wake_one()
+            else:
+                stay.too_large = answer.never
+                wait_s = max(answer.wait_us / 1_000_000, SHORTEST_RETRY_S)
+                stay.refusal = throttled(f"no place at the account within {patience_s:.1f} s", wait_s)
+            yield stay
+        finally:
+            await self._end(line, attempt, stay.outcome, granted_us)
+
+    async def leave(self, account: str, place: str) -> None:
+        """Leave a place whose holder is gone. While Redis is away it falls free by itself, when its time is up."""
+        (flight,) = _keys(account, "flight")
+        with suppress(RedisUnavailable):
+            await self._redis.call("ZREM", flight, place)
+
+    async def _await_place(self, line: _Line, attempt: _Attempt, patience_s: float) -> Place | Wait:
+        started = self._world.monotonic()
+        while True:
+            answer, degraded = await self._ask(line, attempt)
+            waited_s = self._world.monotonic() - started
+            over = isinstance(answer, Place) or answer.never or waited_s + answer.wait_us / 1_000_000 > patience_s
+            if over:
+                if degraded:
+                    self._tell(LimiterDegraded())
+                self._tell(PlaceAwaited(line.account, waited_s, isinstance(answer, Place), line.share.limit))
+            if isinstance(answer, Place) or over:
+                return answer
+            wait_s = answer.wait_us / 1_000_000
+            woken = line.waiters.setdefault(attempt.id, asyncio.Event())
+            woken.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(
+                    wait_s + min(wait_s * JITTER_SHARE, JITTER_LONGEST_S) * self._world.jitter()
+                ):
+                    await woken.wait()
+
+    async def _ask(self, line: _Line, attempt: _Attempt) -> tuple[Place | Wait, bool]:
+        """Ask Redis, or this replica's own share; the answer, and whether it was decided alone."""
+        most = line.whole.most_images
+        if most is not None and attempt.images > most:
+            return Wait(rules.LOOK_AGAIN_LATEST_US, never=True), False
+        try:
+            await self._catch_up()
+            reply: bytes = await self._redis.run(_TAKE, line.keys(*_KEYS), _take_args(line.pace, attempt))
+        except RedisUnavailable:
+            now_us = self._now_us()
+            answer = line.share.ask(attempt.id, attempt.images, attempt.life_us, now_us)
+            if self._redis.outage is None and isinstance(answer, Wait):
+                return replace(answer, never=False), True  # Redis stumbled once: the next look is its own again
+            if isinstance(answer, Place):
+                self._strays[attempt.id] = (line, attempt, now_us + attempt.life_us)
+            return answer, True
+        granted, number, limit, _, images_in_flight = map(int, reply.split())
+        if granted:
+            line.share.hold(attempt.id, attempt.images, attempt.life_us, self._now_us())
+        line.share.observe(limit, images_in_flight, self._now_us())
+        return (Place(number) if granted else Wait(number)), False
+
+    async def _end(self, line: _Line, attempt: _Attempt, outcome: Outcome | None, granted_us: int) -> None:
+        ending, pause_s = rules.lesson_of(outcome)
+        pause_us = round(pause_s * 1_000_000)
+        if ending is Ending.THROTTLED:
+            self._tell(VendorThrottled(line.account, pause_s))
+        line.waiters.pop(attempt.id, None)
+        line.share.end(attempt.id, ending, pause_us, self._now_us())
+        # A place of our own making is unknown to Redis, and the moment of its grant is that of another clock.
+        alone = self._strays.pop(attempt.id, None) is not None
+        try:
+            args = _end_args(attempt, ending, 0 if alone else granted_us, pause_us)
+            await self._redis.run(_END, line.keys("flight", "queue", "alive", "state"), args)
+        except RedisUnavailable:
+            self._owed.append((line, attempt))
+        line.wake_one()
+
+    async def _catch_up(self) -> None:
+        """Tell Redis, once it is back, what was begun and ended without it. Raises RedisUnavailable."""
+        if self._redis.outage is not None:
+            return
+        while self._owed:
+            line, attempt = self._owed.popleft()
+            await self._redis.run(
+                _END, line.keys("flight", "queue", "alive", "state"), _end_args(attempt, Ending.OTHER, 0, 0)
+            )
+        while self._strays:
+            _, (line, attempt, ends_us) = self._strays.popitem()
+            left_us = ends_us - self._now_us()
+            # The server's clock may differ from ours; the slack of a place covers it.
+            (flight,) = line.keys("flight")
+            await self._redis.call("ZADD", flight, round(self._world.now() * 1_000_000) + left_us, attempt.member)
+            for only_if in ("NX", "GT"):  # the key goes with its last place, not before
+                await self._redis.call("PEXPIRE", flight, left_us // 1000 + 1000, only_if)
+
+    def _now_us(self) -> int:
+        return round(self._world.monotonic() * 1_000_000)
+
+
+def _keys(account: str, *names: str) -> list[str]:
+    return [f"{{samurai}}:pace:{account}:{name}" for name in names]
+
+
+def _take_args(pace: Pace, attempt: _Attempt) -> list[str | int]:
+    return [
+        attempt.id,
+        attempt.images,
+        attempt.life_us,
+        pace.requests_per_minute or 0,
+        pace.images_per_minute or 0,
+        pace.images_in_flight or 0,
+        rules.WINDOW_US,
+        rules.START_CALLS,
+        rules.LOOK_AGAIN_US,
+        rules.LOOK_AGAIN_EACH_US,
+        rules.LOOK_AGAIN_LATEST_US,
+        rules.TICKET_GRACE_US,
+        round(rules.LONGEST_PAUSE_S * 1_000_000),
+    ]
+
+
+def _end_args(attempt: _Attempt, ending: Ending, granted_us: int, pause_us: int) -> list[str | int]:
+    return [attempt.member, ending, granted_us, pause_us, rules.START_CALLS, rules.CEILING_CALLS, STATE_MS]

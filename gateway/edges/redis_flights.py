@@ -1,0 +1,83 @@
+"""Commands that go to Redis together: what is asked in one pass of the event loop is one write and one read.
+
+A command by itself costs a client more than a server: a connection taken and given back, a write, a read, and a task
+woken for each. Under load, whoever comes while all flights are under way joins the next.
+"""
+
+import asyncio
+from typing import Any
+
+from redis import exceptions as foreign
+from redis.asyncio import Redis
+
+__all__ = ["Flights"]
+
+_AT_ONCE = 4  # flights: a slow script holds up the commands of its own only
+_MOST = 128  # commands in one, of up to 2 KB each
+
+Word = str | bytes | int
+
+
+class Flights:
+    """Sends the commands of one client. Each must tolerate being sent although its caller was cancelled."""
+
+    def __init__(self, client: Redis, flight_s: float) -> None:
+        self._client = client
+        self._flight_s = flight_s
+        self._waiting: list[tuple[tuple[Word, ...], asyncio.Future[Any]]] = []
+        self._flying: set[asyncio.Task[None]] = set()
+        self._boarding = False
+
+    async def send(self, *command: Word) -> Any:
+        """The reply to one command. Raises what the client raises, and TimeoutError."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((command, future))
+        self._board()
+        return await future
+
+    def _board(self) -> None:
+        """See to it that whoever waits is on a flight soon: one that boards already, a new one, or the next to land."""
+        if self._waiting and not self._boarding and len(self._flying) < _AT_ONCE:
+            self._boarding = True
+            flight = asyncio.create_task(self._fly(), name="redis-flight")
+            self._flying.add(flight)
+            flight.add_done_callback(self._landed)
+
+    def _landed(self, flight: "asyncio.Task[None]") -> None:
+        self._flying.discard(flight)
+        if not flight.cancelled():
+            self._board()
+
+    async def aclose(self) -> None:
+        """Give up what is under way."""
+        for flight in self._flying:
+            flight.cancel()
+        await asyncio.gather(*self._flying, return_exceptions=True)
+
+    async def _fly(self) -> None:
+        self._boarding = False
+        while self._waiting:
+            batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+            try:
+                replies = await self._replies(batch)
+            except (foreign.RedisError, OSError) as error:
+                replies = [error] * len(batch)
+            except BaseException:
+                for _, future in batch:
+                    future.cancel()
+                raise
+            for (_, future), reply in zip(batch, replies, strict=True):
+                if future.done():
+                    continue  # its caller has gone
+                if isinstance(reply, Exception):
+                    future.set_exception(reply)
+                else:
+                    future.set_result(reply)
+
+    async def _replies(self, batch: list[tuple[tuple[Word, ...], asyncio.Future[Any]]]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for command, _ in batch:
+            pipeline.execute_command(*command)
+        async with asyncio.timeout(self._flight_s):
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies

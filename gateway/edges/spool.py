@@ -1,0 +1,182 @@
+"""Image bytes on their way through: private files, written in few and large steps beside the event loop."""
+
+import asyncio
+import errno
+import fcntl
+import itertools
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gateway.domain.picture import Blob
+
+__all__ = ["Spool", "SpoolWriter"]
+
+_STEP_BYTES = 1 << 20  # one write of this size costs ten times what handing it to a thread does
+_SMALL_STEP_BYTES = 1 << 17
+_BUDGET_BYTES = 32 << 20  # of all replies together; beyond it the steps become small
+_THREADS = 4
+_PIECES_PER_WRITE = 512  # half of Linux's IOV_MAX
+_LOCK_NAME = "lock"
+
+
+class Spool:
+    """A directory of temporary files that belongs to this process alone, mode 0700.
+
+    It lies in `parent`, which several processes may share: what processes that are gone left behind is removed at
+    the start, what living ones hold is not touched.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        parent.chmod(0o700)
+        with _alone_in(parent):
+            _remove_stale(parent)
+            self._directory, self._lock = _claim(parent)
+        self._names = itertools.count(1)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="spool")
+        self.buffered_bytes = 0
+
+    def new_path(self) -> Path:
+        """A path nobody has used yet."""
+        return self._directory / f"{next(self._names):x}"
+
+    async def append(self, writes: Sequence[tuple[Path, list[bytes]]]) -> None:
+        """Append pieces to files, making them. Raises OSError when the disk will not. A cancelled one removes them."""
+        job = self._threads.submit(_append, writes)
+        try:
+            await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            # The thread may be in the middle of it and make the file again after a removal now.
+            job.add_done_callback(lambda _: _remove(path for path, _ in writes))
+            raise
+
+    def remove(self, paths: Iterable[Path]) -> None:
+        """Remove files; missing ones do not matter."""
+        _remove(paths)
+
+    def close(self) -> None:
+        """Remove the directory with all that is in it."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
+        os.close(self._lock)
+
+
+class SpoolWriter:
+    """Writes the files of one reply, one after another. Call `flush` whenever `is_full`, and at the end."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._made: list[Path] = []
+        self._waiting: list[tuple[Path, list[bytes]]] = []
+        self._waiting_bytes = 0
+        self._length = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough has gathered for a write."""
+        crowded = self._spool.buffered_bytes > _BUDGET_BYTES
+        return self._waiting_bytes >= (_SMALL_STEP_BYTES if crowded else _STEP_BYTES)
+
+    def open(self) -> None:
+        """Begin a file."""
+        path = self._spool.new_path()
+        self._made.append(path)
+        self._waiting.append((path, []))
+        self._length = 0
+
+    def add(self, piece: bytes) -> None:
+        """Append to the file begun last."""
+        self._waiting[-1][1].append(piece)
+        self._length += len(piece)
+        self._waiting_bytes += len(piece)
+        self._spool.buffered_bytes += len(piece)
+
+    def close(self) -> Blob:
+        """End the file begun last. It is on disk after the next `flush`."""
+        return Blob(self._made[-1], self._length)
+
+    async def flush(self) -> None:
+        """Write what has gathered."""
+        if not self._waiting:
+            return
+        writes, self._waiting = self._waiting, [(self._waiting[-1][0], [])]
+        taken, self._waiting_bytes = self._waiting_bytes, 0
+        try:
+            await self._spool.append(writes)
+        finally:
+            self._spool.buffered_bytes -= taken
+
+    def drop(self) -> None:
+        """Forget the file begun last, which turned out to be none."""
+        path, pieces = self._waiting.pop()
+        self._made.remove(path)
+        self._forget(sum(map(len, pieces)))
+        self._spool.remove((path,))
+
+    def discard(self) -> None:
+        """Forget every file: nobody will come for them."""
+        self._waiting = []
+        self._forget(self._waiting_bytes)
+        self._spool.remove(self._made)
+
+    def _forget(self, size: int) -> None:
+        self._waiting_bytes -= size
+        self._spool.buffered_bytes -= size
+
+
+def _append(writes: Sequence[tuple[Path, list[bytes]]]) -> None:
+    for path, pieces in writes:
+        if not pieces:
+            continue
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            for start in range(0, len(pieces), _PIECES_PER_WRITE):
+                group = pieces[start : start + _PIECES_PER_WRITE]
+                if os.writev(descriptor, group) != sum(map(len, group)):
+                    raise OSError(errno.ENOSPC, "short write")
+        finally:
+            os.close(descriptor)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()
+
+
+@contextmanager
+def _alone_in(parent: Path) -> Iterator[None]:
+    """Nobody else cleans up or settles in `parent` meanwhile: a new directory is not yet locked for an instant."""
+    descriptor = os.open(parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _claim(parent: Path) -> tuple[Path, int]:
+    directory = parent / f"{os.getpid()}-{os.urandom(4).hex()}"
+    directory.mkdir(mode=0o700)
+    lock = os.open(directory / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return directory, lock
+
+
+def _remove_stale(parent: Path) -> None:
+    for directory in parent.iterdir():
+        lock_path = directory / _LOCK_NAME
+        if not lock_path.exists():
+            continue
+        lock = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(directory, ignore_errors=True)
+        except BlockingIOError:  # its process lives
+            continue
+        finally:
+            os.close(lock)

@@ -1,0 +1,1 @@
+"""From the YAML that people write to frozen values, with every fault reported at once, by line."""

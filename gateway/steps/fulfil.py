@@ -1,0 +1,236 @@
+"""Step 6 of 9 · buy the images: fan out, follow, collect, retry what is free, top up what is missing.
+
+One engine for every vendor. What a vendor's answer means is the dialect's business, what to do after a fault is
+`policies.retrying`'s, how one call is followed is `pursue`'s; here is only which calls are made, and their order.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+from gateway.attempt_log import AttemptLog
+from gateway.domain.catalogue import OnRefusal
+from gateway.domain.errors import ErrorCode
+from gateway.domain.exchange import Delivered, Fault, HttpReply, Outcome
+from gateway.domain.facts import CallRetried, FailedOver
+from gateway.domain.faults import refusal
+from gateway.domain.harvest import Harvest, ShotResult
+from gateway.domain.job import Shot
+from gateway.edges.targets import LEAST_WAIT_S, Visit
+from gateway.edges.tracing import tell_outcome, vendor_call
+from gateway.operation import Operation
+from gateway.policies import retrying
+from gateway.policies.pacing import WORK_SHARE, patience_s
+from gateway.services import Services
+from gateway.steps.plan import Candidate, Plan
+from gateway.steps.pursue import LATE_S, Finish, Order, Pursuit
+
+__all__ = ["fulfil"]
+
+_LEAST_TIME_S = 10.0  # the vendors' usual times are 1 to 25 s
+
+
+async def fulfil(plan: Plan, operation: Operation, finish: Finish, services: Services) -> Harvest:
+    """Serve the plan within the route's deadline; never raises for a vendor's failure.
+
+    The images that a safety check withheld, or that were just not there, are asked for once more when at least
+    one image of the batch was delivered, they are all that is missing, and there is time to make them; a prompt
+    refused as a whole is not tried again.
+    """
+    began, deadline_s = services.world.monotonic(), plan.route.deadline_s
+    log = AttemptLog(operation.record, services.writer, services.world, services.tell)
+    pursuit = Pursuit(operation, plan.route, log, finish, services, began + deadline_s)
+    allowed_s = deadline_s if plan.job.patience_s is None else min(deadline_s, plan.job.patience_s)
+    engine = _Engine(plan, pursuit, services, began, allowed_s)
+    results = await engine.obtain(plan.job.n, plan.candidates)
+    short = sum(_askable(result) for result in results)
+    healed = [_without_askable(result) for result in results]
+    worth_it = plan.job.partial_allowed or not any(result.faults for result in healed)
+    if short and worth_it and engine.has_time and any(result.finished for result in results):
+        return Harvest((*healed, *await engine.obtain(short, plan.candidates)))
+    return Harvest(tuple(results))
+
+
+def _askable(result: ShotResult) -> int:
+    refused = any(fault.code is ErrorCode.CONTENT_POLICY_VIOLATION for fault in result.faults)
+    return result.asked if refused else result.withheld + result.missing
+
+
+def _without_askable(result: ShotResult) -> ShotResult:
+    """The same result once its shortfall has become the next round's business; what it may have cost stays with it."""
+    faults = tuple(fault for fault in result.faults if fault.code is not ErrorCode.CONTENT_POLICY_VIOLATION)
+    unsure = not result.billed and any(fault.may_have_billed for fault in result.faults)
+    return replace(
+        result,
+        asked=len(result.finished),
+        withheld=0,
+        missing=0,
+        faults=faults,
+        doubtful=result.asked if unsure else 0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What came of one attempt. `order` is None when no call was made, since the target is left alone or had no place.
+
+    `too_large`: smaller calls could have had places.
+    """
+
+    outcome: Outcome
+    order: Order | None = None
+    reply: HttpReply | None = None
+    polls: int = 0
+    started: float = 0.0
+    too_large: bool = False
+
+
+@dataclass(slots=True)
+class _Engine:
+    """Nothing more is tried once `allowed_s` have passed since it `began`: the deadline, or less as the client said."""
+
+    plan: Plan
+    pursuit: Pursuit
+    services: Services
+    began: float
+    allowed_s: float
+    calls_planned: int = 0
+
+    def trying_s(self) -> float:
+        """What is left of the time in which waiting and trying again are worth it."""
+        return min(self.pursuit.left_s(), self.began + self.allowed_s - self.services.world.monotonic())
+
+    @property
+    def has_time(self) -> bool:
+        """Whether a call that is begun now can end in time: what would be cut off is better not bought."""
+        return self.trying_s() >= min(_LEAST_TIME_S, WORK_SHARE * self.allowed_s)
+
+    def ready(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Those whose targets are not to be left alone at present."""
+        return [one for one in candidates if self.services.targets.may_call(one.target)]
+
+    async def obtain(
+        self, images: int, candidates: Sequence[Candidate], *, is_further: bool = False
+    ) -> list[ShotResult]:
+        """Buy `images` from the first candidate that may be called, with the others behind it.
+
+        `is_further`: calls were made for these images before, so that these are no first calls.
+        """
+        first, *others = self.ready(candidates) or candidates[:1]
+        most = self.services.pacing.most_images(first.target.account.id)
+        left_s = max(1.0, self.pursuit.left_s())
+        shots = self.plan.shots(first, images, most=most, before=self.calls_planned, deadline_s=left_s)
+        self.calls_planned += len(shots)
+        if not is_further:
+            self.services.targets.count_requests(first.target, len(shots))
+        served = await asyncio.gather(*(self._serve(shot, first, others) for shot in shots))
+        return [result for results in served for result in results]
+
+    async def _serve(self, shot: Shot, candidate: Candidate, others: Sequence[Candidate]) -> list[ShotResult]:
+        fresh = False
+        for number in count(1):
+            with self.services.targets.visit(candidate.target) as visit:
+                attempt = await self._attempt(shot, candidate, visit, last_resort=not others, fresh=fresh)
+                result = visit.result = await self._settled(shot, candidate, attempt)
+            if attempt.too_large and self.pursuit.left_s() > 0:
+                return await self.obtain(shot.count, (candidate, *others), is_further=True)
+            fault = _ending(attempt.outcome, result)
+            if fault is None:
+                return [result]
+            ready = self.ready(others)
+            decision = retrying.after(
+                fault,
+                attempt=number,
+                left_s=0.0 if attempt.order is None else self.trying_s(),  # who had no patience left waits no more
+                others=bool(ready),
+                jitter=self.services.world.jitter(),
+                refusals_go_on=self.plan.route.on_refusal is OnRefusal.NEXT_TARGET,
+            )
+            if isinstance(decision, retrying.Again) and self._may_repeat(decision, candidate):
+                fresh = decision.fresh_credential
+                shut_s = 0.0 if fresh else self.services.targets.wait_s(candidate.target)
+                await self.services.world.sleep(max(decision.wait_s, shut_s))
+            elif not isinstance(decision, retrying.GiveUp) and self._may_go_on(fault, candidate, ready):
+                return await self.obtain(shot.count, ready, is_further=True)
+            else:
+                return [self._with_wait(result, candidate)]
+        raise AssertionError("count() does not end")
+
+    def _with_wait(self, result: ShotResult, candidate: Candidate) -> ShotResult:
+        """The same; where the target is left alone from now on, its faults say for how long."""
+        shut_s = self.services.targets.wait_s(candidate.target)
+        if shut_s <= 0:
+            return result
+        least_s = max(shut_s, LEAST_WAIT_S)
+        told = (replace(fault, retry_after_s=max(least_s, fault.retry_after_s or 0.0)) for fault in result.faults)
+        return replace(result, faults=tuple(told))
+
+    def _may_repeat(self, decision: retrying.Again, candidate: Candidate) -> bool:
+        """Not what is left alone from now on; but a token that has run out is renewed in any case."""
+        targets, target = self.services.targets, candidate.target
+        is_soon = targets.wait_s(target) <= retrying.BACKOFF_FIRST_S
+        granted = decision.fresh_credential or (is_soon and targets.grant_retry(target))
+        if granted:
+            self.services.tell(CallRetried(target.account.id))
+        return granted
+
+    def _may_go_on(self, fault: Fault, candidate: Candidate, ready: Sequence[Candidate]) -> bool:
+        """Whether another target is asked; a refusal that the route passes on is no vendor's failure, and free."""
+        if not ready or not self.has_time:
+            return False
+        failed, other = candidate.target, ready[0].target
+        is_refusal = fault.code is ErrorCode.CONTENT_POLICY_VIOLATION
+        granted = is_refusal or self.services.targets.grant_failover(failed, other)
+        if granted:
+            self.services.tell(FailedOver(self.plan.job.model, failed.account.id, other.account.id))
+        return granted
+
+    async def _attempt(
+        self, shot: Shot, candidate: Candidate, visit: Visit, *, last_resort: bool, fresh: bool
+    ) -> _Attempt:
+        """One paid call, once its target lets it through and the account has a place for it, kept to the work's end."""
+        account = candidate.target.account.id
+        while True:
+            shut = await visit.enter(last_resort=last_resort, patience_s=self._patience_s(last_resort=last_resort))
+            if shut is not None:
+                return _Attempt(shut)
+            waits_s, hold_s = self._patience_s(last_resort=last_resort), self.pursuit.left_s() + LATE_S
+            async with self.services.pacing.place(account, shot.count, patience_s=waits_s, hold_s=hold_s) as stay:
+                if stay.refusal is not None:
+                    return _Attempt(stay.refusal, too_large=stay.too_large)
+                if visit.is_current:  # else the target was shut while this call waited for its place
+                    attempt = await self._call(shot, candidate, stay.place, fresh=fresh)
+                    stay.outcome = attempt.outcome
+                    return attempt
+
+    def _patience_s(self, *, last_resort: bool) -> float:
+        return patience_s(self.trying_s(), self.allowed_s, others=not last_resort)
+
+    async def _call(self, shot: Shot, candidate: Candidate, place: str, *, fresh: bool) -> _Attempt:
+        started = self.services.world.monotonic()
+        entry = self.pursuit.log.plan(shot, candidate.price_microusd, place)
+        order = Order(shot, candidate.dialect, entry, candidate.ignored)
+        with vendor_call(self.services.traces, shot, candidate.dialect) as span:
+            reply, outcome, polls = await self.pursuit.ask(order, fresh=fresh)
+            tell_outcome(span, reply, outcome, polls)
+        return _Attempt(outcome, order, reply, polls, started)
+
+    async def _settled(self, shot: Shot, candidate: Candidate, attempt: _Attempt) -> ShotResult:
+        if attempt.order is None:
+            faults = (attempt.outcome,) if isinstance(attempt.outcome, Fault) else ()
+            return ShotResult(shot.count, candidate.target.served_by, faults=faults)
+        result = await self.pursuit.settled(attempt.order, attempt.reply, attempt.outcome)
+        self.pursuit.tell(attempt.order, result, attempt.polls, attempt.started)
+        return result
+
+
+def _ending(outcome: Outcome, result: ShotResult) -> Fault | None:
+    """The fault that a call ended with as a whole; None when it delivered, be it too little.
+
+    Images that were all withheld, and not billed, are a refusal.
+    """
+    if not isinstance(outcome, Delivered):
+        return result.faults[0]
+    came_to_something = result.finished or result.billed or result.missing or result.faults
+    return refusal("every image was withheld") if result.withheld and not came_to_something else None

@@ -1,0 +1,1 @@
+"""What builds and measures the repository; nothing here is installed."""
