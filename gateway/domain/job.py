@@ -51,7 +51,7 @@ class Job:
 
     def asking_for(self, images: int) -> Self:
         """The same wish for so many images."""
-        return replace(self, n=images)
+        return self if images == self.n else replace(self, n=images)
 
 
 @dataclass(frozen=True, slots=True)

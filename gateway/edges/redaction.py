@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["Redaction"]
@@ -9,6 +10,9 @@ __all__ = ["Redaction"]
 _DEPTH = 6
 _WORD = 1 << 63  # JSON writers refuse longer numbers
 _KEPT_CHARACTERS = 4000
+_SHORTEST_SECRET = 4
+_SHORTEST_MATCH = 7  # of the patterns below: `token=` and one more
+_MOST_NAMES = 512
 _PATTERNS = (
     r"\bsk-[A-Za-z0-9_-]{6,}",  # ours and OpenAI's
     r"\br8_[A-Za-z0-9]{6,}",  # Replicate's
@@ -26,17 +30,24 @@ class Redaction:
     """Makes a log event safe to write. `secrets` are exact texts to hide wherever they occur."""
 
     def __init__(self, secrets: Iterable[str] = (), *, prompts: bool = False) -> None:
-        exact = sorted((re.escape(secret) for secret in secrets if len(secret) >= 4), key=len, reverse=True)
+        known = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+        exact = sorted(map(re.escape, known), key=len, reverse=True)
         self._hidden = re.compile("|".join([*exact, *_PATTERNS]), re.DOTALL)
+        self._shortest = min((_SHORTEST_MATCH, *map(len, known)))
         self._prompts = prompts
+        self._name = lru_cache(_MOST_NAMES)(self.text)  # of a member: mostly the words that our own code uses
 
     def __call__(self, _logger: object, _method: str, event: Mapping[str, Any]) -> dict[str, Any]:
         """Redact a structlog event: a processor."""
-        return self._mapping(event, _DEPTH)
+        return {
+            self._name(name): self._value(value, _DEPTH)
+            for name, value in event.items()
+            if self._prompts or not name.endswith("prompt")
+        }
 
     def text(self, text: str) -> str:
         """`text` without secrets, in valid Unicode, and not longer than a few thousand characters."""
-        hidden = self._hidden.sub("[redacted]", text)
+        hidden = text if len(text) < self._shortest else self._hidden.sub("[redacted]", text)
         if not hidden.isascii():
             hidden = hidden.encode("utf-8", "backslashreplace").decode("utf-8")
         if len(hidden) > _KEPT_CHARACTERS:

@@ -5,17 +5,41 @@ woken for each. Under load, whoever comes while all flights are under way joins 
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from hiredis import pack_command
 from redis import exceptions as foreign
 from redis.asyncio import Redis
 
-__all__ = ["Flights"]
+__all__ = ["Flights", "Word", "exchange"]
 
 _AT_ONCE = 4  # flights: a slow script holds up the commands of its own only
 _MOST = 128  # commands in one, of up to 2 KB each
 
 Word = str | bytes | int
+_pack: Callable[[tuple[Word, ...]], bytes] = pack_command  # type: ignore[assignment] # its hint allows one word only
+
+
+async def exchange(client: Redis, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
+    """Send commands over one connection of the client's pool, and read all replies; a refused one's is its error.
+
+    What the client's own pipeline does, packed in C: its packing in Python took a fifth of a request's time. Raises
+    what the client raises when the connection fails; it is not used again then.
+    """
+    pool = client.connection_pool
+    connection = await pool.get_connection()  # type: ignore[no-untyped-call] # theirs
+    try:
+        await connection.send_packed_command(b"".join(map(_pack, commands)))
+        replies: list[Any] = []
+        for _ in commands:
+            try:
+                replies.append(await connection.read_response())
+            except foreign.ResponseError as refusal:
+                replies.append(refusal)
+        return replies
+    finally:
+        await pool.release(connection)
 
 
 class Flights:
@@ -29,11 +53,16 @@ class Flights:
         self._boarding = False
 
     async def send(self, *command: Word) -> Any:
-        """The reply to one command. Raises what the client raises, and TimeoutError."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        """The reply to one command. Raises what the client raises, and TimeoutError when none came in time."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
         self._waiting.append((command, future))
         self._board()
-        return await future
+        late = loop.call_later(self._flight_s, _time_out, future)  # a tenth of what asyncio.timeout() costs
+        try:
+            return await future
+        finally:
+            late.cancel()
 
     def _board(self) -> None:
         """See to it that whoever waits is on a flight soon: one that boards already, a new one, or the next to land."""
@@ -75,9 +104,10 @@ class Flights:
                     future.set_result(reply)
 
     async def _replies(self, batch: list[tuple[tuple[Word, ...], asyncio.Future[Any]]]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        for command, _ in batch:
-            pipeline.execute_command(*command)
         async with asyncio.timeout(self._flight_s):
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        return replies
+            return await exchange(self._client, [command for command, _ in batch])
+
+
+def _time_out(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())

@@ -18,7 +18,7 @@ from redis import exceptions as foreign
 from redis.asyncio import Redis
 
 from gateway.edges.redis_clients import Client, client_for, close
-from gateway.edges.redis_flights import Flights
+from gateway.edges.redis_flights import Flights, Word, exchange
 
 __all__ = ["CALL_S", "Reason", "RedisStore", "RedisUnavailable", "Script"]
 
@@ -130,7 +130,15 @@ class RedisStore:
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """Run a script, which must tolerate being run again. Raises RedisUnavailable."""
-        return await self._within_limits(self._run, script, (len(keys), *keys, *args))
+        if self._flights is None or not self._evalsha_works or self._outage is not None:
+            return await self._within_limits(self._run, script, (len(keys), *keys, *args))
+        try:  # in company; a cluster's client decides for each command where it goes
+            return await self._flights.send("EVALSHA", script.sha, len(keys), *keys, *args)
+        except (foreign.RedisError, OSError) as error:
+            if not isinstance(error, foreign.NoScriptError) and not _no_evalsha(error):
+                raise self._unavailable(error) from None
+            self._evalsha_works = not _no_evalsha(error)
+        return await self._within_limits(self._eval, script, (len(keys), *keys, *args))
 
     async def run_all(
         self,
@@ -174,39 +182,31 @@ class RedisStore:
             async with asyncio.timeout(self._call_s):
                 return await act(*args)
         except (foreign.RedisError, foreign.RedisClusterException, OSError) as error:
-            unavailable = _translated(error)
-            self._note(unavailable.reason)
-            raise unavailable from None
+            raise self._unavailable(error) from None
 
     async def _run(self, script: Script, rest: tuple[str | int, ...]) -> Any:
         if self._evalsha_works:
             try:
-                return await self._send("EVALSHA", script.sha, *rest)
+                return await self._client.execute_command("EVALSHA", script.sha, *rest)
             except foreign.NoScriptError:
                 pass  # EVAL below also loads it
             except foreign.ResponseError as error:
                 if not _refuses_evalsha(error):
                     raise
                 self._evalsha_works = False
-        return await self._client.execute_command("EVAL", script.text, *rest)
+        return await self._eval(script, rest)
 
-    async def _send(self, *command: str | int) -> Any:
-        """In company where that is possible. A cluster's client decides for each command where it goes."""
-        if self._flights is None:
-            return await self._client.execute_command(*command)
-        return await self._flights.send(*command)
+    async def _eval(self, script: Script, rest: tuple[str | int, ...]) -> Any:
+        return await self._client.execute_command("EVAL", script.text, *rest)
 
     async def _run_all(
         self, calls: Sequence[tuple[Script, Sequence[str], Sequence[str | int]]], then: tuple[str | int, ...] | None
     ) -> list[Any]:
         if not self._evalsha_works:
             return [await self._run(script, (len(keys), *keys, *args)) for script, keys, args in calls]
-        pipeline = self._client.pipeline(transaction=False)
-        for script, keys, args in calls:
-            pipeline.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
-        if then is not None and isinstance(self._client, Redis):
-            pipeline.execute_command(*then)
-        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        replies = await self._together(
+            [("EVALSHA", one.sha, len(keys), *keys, *args) for one, keys, args in calls], then
+        )
         for number, (script, keys, args) in enumerate(calls):
             if isinstance(replies[number], foreign.NoScriptError) or _no_evalsha(replies[number]):
                 replies[number] = await self._run(script, (len(keys), *keys, *args))
@@ -215,10 +215,22 @@ class RedisStore:
                 raise reply
         return replies
 
-    def _note(self, reason: Reason) -> None:
-        if reason not in _NO_OUTAGE and self._outage is None:
-            self._outage = reason
+    async def _together(self, commands: list[tuple[Word, ...]], then: tuple[Word, ...] | None) -> list[Any]:
+        if isinstance(self._client, Redis):
+            return await exchange(self._client, commands if then is None else [*commands, then])
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
+
+    def _unavailable(self, error: Exception) -> RedisUnavailable:
+        """The one exception for this failure, which may be the beginning of an outage."""
+        unavailable = _translated(error)
+        if unavailable.reason not in _NO_OUTAGE and self._outage is None:
+            self._outage = unavailable.reason
             self._watch()
+        return unavailable
 
     def _watch(self) -> None:
         if self._healer is None or self._healer.done():

@@ -1,15 +1,16 @@
 """What makes two requests the same: of one key, with one body. And how a client names a request itself."""
 
 import hashlib
-from dataclasses import asdict, replace
+from dataclasses import replace
 
-import orjson
+import msgspec
 
 from gateway.domain.errors import ErrorCode, RequestError
 from gateway.domain.job import Job
 
 __all__ = ["fingerprint", "idempotency_hash", "is_sdk_retry", "prompt_hash", "without_secrets"]
 
+_encoder = msgspec.json.Encoder(order="sorted")  # so that the order of a job's fields in the code is no part of it
 _LONGEST_KEY = 255  # the IETF draft sets no bound; Stripe's is 255
 
 
@@ -20,7 +21,7 @@ def fingerprint(key_id: str, job: Job) -> str:
     whom it is served, or how long its client waits.
     """
     asked = replace(job, partial_allowed=False, via=(), patience_s=None)
-    return _digest(key_id, orjson.dumps(asdict(asked), option=orjson.OPT_SORT_KEYS))
+    return _digest(key_id, _encoder.encode(asked))
 
 
 def prompt_hash(prompt: str) -> str:

@@ -15,6 +15,7 @@ RANDOM_BYTES = 32
 """How many random bytes make a key: 256 bits for 178.6 used, so that reducing them favours no character."""
 
 _ALPHABET = digits + ascii_letters
+_CHARACTERS = frozenset(_ALPHABET)
 _BODY_LENGTH = 30  # 178 bits, as in GitHub's token format (github.blog, 2021-04-05)
 _CHECK_LENGTH = 6  # 62^6 > 2^32
 
@@ -33,7 +34,7 @@ def looks_mistyped(secret: str) -> bool:
         return False
     body, check = secret[:-_CHECK_LENGTH], secret[-_CHECK_LENGTH:]
     characters = secret[len(PREFIX) :]
-    if len(characters) != _BODY_LENGTH + _CHECK_LENGTH or not set(characters) <= set(_ALPHABET):
+    if len(characters) != _BODY_LENGTH + _CHECK_LENGTH or not _CHARACTERS.issuperset(characters):
         return True
     return check != _checksum(body)
 
@@ -48,8 +49,8 @@ def _checksum(body: str) -> str:
 
 
 def _base62(number: int, length: int) -> str:
-    characters = []
+    characters = ""
     for _ in range(length):
-        number, digit = divmod(number, len(_ALPHABET))
-        characters.append(_ALPHABET[digit])
-    return "".join(reversed(characters))
+        number, digit = divmod(number, 62)
+        characters = _ALPHABET[digit] + characters
+    return characters

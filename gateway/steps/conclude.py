@@ -6,7 +6,6 @@ from dataclasses import replace
 import msgspec
 
 from gateway.domain.errors import ErrorCode, RequestError
-from gateway.domain.exchange import Fault
 from gateway.domain.facts import OperationRecovered
 from gateway.domain.harvest import Harvest, ShotResult
 from gateway.domain.journal_facts import Recovery
@@ -42,7 +41,7 @@ async def conclude(operation: Operation, harvest: Harvest, problem: RequestError
     While neither Redis nor the disk takes it, the client has its answer all the same.
     """
     record = operation.record
-    record.earlier = tuple(replace(result, faults=_without_words(result)) for result in harvest.results)
+    record.earlier = tuple(map(_without_words, harvest.results))
     record.created = max((one.created for one in harvest.results if one.created), default=int(services.world.now()))
     record.state = _state(harvest, problem)
     record.ended = None if problem is None else _ended(problem)
@@ -128,6 +127,8 @@ def _ended(problem: RequestError) -> Ended:
     return Ended(problem.code.value, problem.message, problem.param, problem.should_retry, told)
 
 
-def _without_words(result: ShotResult) -> tuple[Fault, ...]:
+def _without_words(result: ShotResult) -> ShotResult:
     """A vendor's own words may repeat a prompt, and stay out of Redis."""
-    return tuple(replace(fault, detail="") for fault in result.faults)
+    if not result.faults:
+        return result
+    return replace(result, faults=tuple(replace(fault, detail="") for fault in result.faults))

@@ -45,9 +45,11 @@ async def fulfil(plan: Plan, operation: Operation, finish: Finish, services: Ser
     engine = _Engine(plan, pursuit, services, began, allowed_s)
     results = await engine.obtain(plan.job.n, plan.candidates)
     short = sum(_askable(result) for result in results)
+    if not short:
+        return Harvest(tuple(results))
     healed = [_without_askable(result) for result in results]
     worth_it = plan.job.partial_allowed or not any(result.faults for result in healed)
-    if short and worth_it and engine.has_time and any(result.finished for result in results):
+    if worth_it and engine.has_time and any(result.finished for result in results):
         return Harvest((*healed, *await engine.obtain(short, plan.candidates)))
     return Harvest(tuple(results))
 
@@ -59,6 +61,8 @@ def _askable(result: ShotResult) -> int:
 
 def _without_askable(result: ShotResult) -> ShotResult:
     """The same result once its shortfall has become the next round's business; what it may have cost stays with it."""
+    if len(result.finished) == result.asked and not result.faults:
+        return result
     faults = tuple(fault for fault in result.faults if fault.code is not ErrorCode.CONTENT_POLICY_VIOLATION)
     unsure = not result.billed and any(fault.may_have_billed for fault in result.faults)
     return replace(
@@ -124,6 +128,8 @@ class _Engine:
         self.calls_planned += len(shots)
         if not is_further:
             self.services.targets.count_requests(first.target, len(shots))
+        if len(shots) == 1:  # without a task of its own
+            return await self._serve(shots[0], first, others)
         served = await asyncio.gather(*(self._serve(shot, first, others) for shot in shots))
         return [result for results in served for result in results]
 

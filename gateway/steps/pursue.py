@@ -88,7 +88,9 @@ class Pursuit:
         account = order.shot.target.account
         late = asyncio.get_running_loop().call_later(max(0.0, self.left_s()), self._give_up_on_the_client)
         try:
-            call = order.dialect.call_for(replace(order.shot, webhook=self._webhook(order)), account)
+            webhook = self._webhook(order)
+            shot = order.shot if webhook is None else replace(order.shot, webhook=webhook)
+            call = order.dialect.call_for(shot, account)
             reply, outcome = await self._exchange(call, order, max(1.0, self.left_s()) + LATE_S, fresh=fresh)
         finally:
             late.cancel()
@@ -205,7 +207,8 @@ class Pursuit:
             fault = outcome if isinstance(outcome, Fault) else _TOO_LATE
             return ShotResult(shot.count, attempt.served_by, faults=(fault,), unit_microusd=attempt.unit_microusd)
         wanted = outcome.pictures[: shot.count]
-        got = await asyncio.gather(*(self._collect(one, number, order, reply) for number, one in enumerate(wanted)))
+        collecting = [self._collect(one, number, order, reply) for number, one in enumerate(wanted)]
+        got = [await collecting[0]] if len(collecting) == 1 else await asyncio.gather(*collecting)
         self.services.upstreams.discard(reply)
         return ShotResult(
             asked=shot.count,

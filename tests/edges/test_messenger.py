@@ -20,6 +20,7 @@ class Hasty(World):
     """Whoever waits has waited."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.waited_s: list[float] = []
 
     async def sleep(self, seconds: float) -> None:

@@ -27,6 +27,7 @@ class Clock(World):
     """Time that passes when it is told to."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.seconds = 0.0
 
     def monotonic(self) -> float:

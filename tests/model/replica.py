@@ -86,6 +86,7 @@ class Clock(World):
     """Time that passes when somebody sleeps."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.passed_s = 0.0
 
     def now(self) -> float:
