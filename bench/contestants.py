@@ -25,6 +25,7 @@ _STOP_S = 20.0
 _KEY = new_key(bytes(32))
 _NATIVE = "gpt-image-2"
 _LIMITLESS = 1_000_000_000  # limits are counted, but never reached
+_CROWD = 20_000  # calls in flight at one account; else they would begin with eight
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,11 @@ def settings(folder: Path, vendor_port: int, ways: Sequence[Way]) -> dict[str, A
     for way in ways:
         base = f"http://127.0.0.1:{vendor_port}/{way.name}/v1"
         accounts[way.name] = {"vendor": way.vendor, "api_key": {"file": str(folder / "token")}, "base_url": base}
-        if way.vendor == "replicate":  # else the limits that the vendor publishes hold
-            accounts[way.name]["pacing"] = {"requests_per_minute": _LIMITLESS, "images_in_flight": _LIMITLESS}
+        accounts[way.name]["pacing"] = {  # else the limits that the vendor publishes hold
+            "requests_per_minute": _LIMITLESS,
+            "images_in_flight": _LIMITLESS,
+            "initial_calls_in_flight": _CROWD,
+        }
     return {
         "server": {
             "public": {"host": "127.0.0.1", "port": 0, "base_url": None},

@@ -133,6 +133,8 @@ class Operations:
 
     def __init__(self) -> None:
         self._tasks: dict[asyncio.Task[None], Operation] = {}
+        self._by_id: dict[str, Operation] = {}
+        self._by_wish: dict[tuple[str, str], list[Operation]] = {}
         self._refused: OrderedDict[str, list[float]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -152,19 +154,18 @@ class Operations:
         """Begin `work` in a task of its own, which nothing but the end of the process stops."""
         task = asyncio.create_task(self._carried_out(operation, work))
         self._tasks[task] = operation
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+        self._by_id[operation.id] = operation
+        self._by_wish.setdefault(_wish(operation.record), []).append(operation)
+        task.add_done_callback(self._forget)
 
     def find(self, op_id: str) -> Operation | None:
         """The operation with this id, if it is under way here."""
-        return next((one for one in self._tasks.values() if one.id == op_id), None)
+        return self._by_id.get(op_id)
 
     def twin_of(self, record: Record) -> Operation | None:
         """The operation under way here that a repeated request means: of the same key, or else of the same body."""
-        for one in reversed(self._tasks.values()):
-            same_key = one.record.idempotency == record.idempotency
-            if same_key and (record.idempotency or one.record.fingerprint == record.fingerprint):
-                return one
-        return None
+        twins = self._by_wish.get(_wish(record))
+        return twins[-1] if twins else None
 
     def was_refused(self, fingerprint: str) -> bool:
         """Whether a request with this body was refused here, and was not sent again since; counted off by asking.
@@ -223,11 +224,26 @@ class Operations:
             )
             raise
 
+    def _forget(self, task: "asyncio.Task[None]") -> None:
+        operation = self._tasks.pop(task)
+        if self._by_id.get(operation.id) is operation:
+            del self._by_id[operation.id]
+        wish = _wish(operation.record)
+        twins = self._by_wish[wish]
+        twins.remove(operation)
+        if not twins:
+            del self._by_wish[wish]
+
     def _note_refusal(self, fingerprint: str) -> None:
         self._refused.setdefault(fingerprint, []).append(time.monotonic())
         self._refused.move_to_end(fingerprint)
         while len(self._refused) > _MOST_REFUSED:
             self._refused.popitem(last=False)
+
+
+def _wish(record: Record) -> tuple[str, str]:
+    """What makes two requests the same: their key, or without one their body."""
+    return record.idempotency, "" if record.idempotency else record.fingerprint
 
 
 def _look_at_error(end: asyncio.Future[Harvest]) -> None:

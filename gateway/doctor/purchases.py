@@ -13,7 +13,7 @@ from gateway.domain.picture import BadImage, ImageInfo
 from gateway.edges.inspecting import inspect
 from gateway.edges.upstreams import Upstreams
 from gateway.edges.world import World
-from gateway.policies import retrying
+from gateway.policies import polling
 from gateway.steps.plan import plan
 
 __all__ = ["PROMPT", "Exchange", "Order", "Photo", "Purchase", "buy_all", "orders_of"]
@@ -136,7 +136,7 @@ class _Buyer:
     ) -> tuple[Exchange | None, Delivered | Fault]:
         exchange: Exchange | None = None
         for look in range(1, 10_000):
-            wait_s = retrying.poll_wait_s(pending.wait_s, look, self.world.jitter())
+            wait_s = polling.wait_s(pending.wait_s, look, self.world.jitter())
             left_s = ends_at - self.world.monotonic() - wait_s
             if left_s <= 0:
                 return await self._abandoned(pending, order)

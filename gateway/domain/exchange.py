@@ -183,12 +183,14 @@ Outcome = Delivered | Pending | Fault
 class Pace:
     """What a vendor allows one account, all its callers together; None is no limit that is known.
 
-    `images_in_flight` counts the images that are being made at one time, not the calls.
+    `images_in_flight` counts the images that are being made at one time, not the calls. `initial_calls_in_flight` is
+    where the number of calls in flight begins, which adapts to the vendor's answers.
     """
 
     requests_per_minute: int | None = None
     images_per_minute: int | None = None
     images_in_flight: int | None = None
+    initial_calls_in_flight: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,15 @@
 -- gateway/policies/pacing.py; all numbers are whole microseconds, images or calls.
 --
 -- KEYS  1 flight: attempts under way by the moment their place falls free · 2 recent: attempts by the moment they began
---       3 queue: who waits, by arrival · 4 alive: who waits, by the moment its ticket is void · 5 state (a hash)
+--       3 queue: who waits, by arrival · 4 alive: who waits, by the moment its ticket is void
+--       5 state: a hash, in which `flying` is the sum of the images in flight (counted anew where it is missing)
 --       Members are `<images>:<attempt>`; all keys share one hash tag.
 -- ARGV  1 attempt · 2 images · 3 place's life · then limits, 0 for none: 4 calls a window · 5 images a window
 --       6 images in flight · 7 window · 8 calls in flight at the start · 9, 10, 11 time to look again: first, for each
---       ticket ahead, latest · 12 a ticket's grace · 13 the longest pause
+--       ticket ahead, latest · 12 a ticket's grace · 13 the longest pause · 14 state's life (ms)
 -- Reply, one text: granted (1 or 0), moment of the grant or time to wait, limit of calls in flight, now, images in flight
 -- The same attempt gets only one place, however often it asks. What nobody ends falls free by itself.
+-- Thousands may be under way and thousands wait: nothing here looks at each of them but where a limit of images binds.
 
 local flight, recent, queue, alive, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local images, life = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -29,7 +31,18 @@ local function images_in(members)
   return sum
 end
 
-redis.call('ZREMRANGEBYSCORE', flight, '-inf', whole(now))
+local known = redis.call('HMGET', state, 'limit', 'paused_until', 'flying')
+local limit = tonumber(known[1]) or tonumber(ARGV[8])
+local paused_until = math.min(tonumber(known[2]) or 0, now + tonumber(ARGV[13]))
+
+local over = redis.call('ZRANGEBYSCORE', flight, '-inf', whole(now))
+if #over > 0 then
+  redis.call('ZREMRANGEBYSCORE', flight, '-inf', whole(now))
+  if known[3] then redis.call('HINCRBY', state, 'flying', -images_in(over)) end
+end
+local flying = tonumber(known[3])
+if flying then flying = flying - images_in(over) else flying = images_in(redis.call('ZRANGE', flight, 0, -1)) end
+
 redis.call('ZREMRANGEBYSCORE', recent, '-inf', whole(now - window))
 local function void(from, to)
   for _, gone in ipairs(redis.call('ZRANGEBYSCORE', alive, from, to)) do
@@ -43,32 +56,23 @@ local longest = math.max(tonumber(ARGV[13]), window)
 redis.call('ZREMRANGEBYSCORE', recent, '(' .. whole(now), '+inf')
 void('(' .. whole(now + longest + tonumber(ARGV[12])), '+inf')
 
-local known = redis.call('HMGET', state, 'limit', 'paused_until')
-local limit = tonumber(known[1]) or tonumber(ARGV[8])
-local paused_until = math.min(tonumber(known[2]) or 0, now + tonumber(ARGV[13]))
-
 local function reply(granted, number)
-  local in_flight = images_in(redis.call('ZRANGE', flight, 0, -1))
-  return table.concat({ granted, whole(number), whole(limit), whole(now), in_flight }, ' ')
+  return table.concat({ granted, whole(number), whole(limit), whole(now), whole(flying) }, ' ')
 end
 
 local ends = redis.call('ZSCORE', flight, me)
 if ends then return reply(1, tonumber(ends) - life) end
 
-local rank = redis.call('ZRANK', queue, me)
-local ahead = {}
-if not rank then
-  ahead = redis.call('ZRANGE', queue, 0, -1)
-elseif rank > 0 then
-  ahead = redis.call('ZRANGE', queue, 0, rank - 1)
+local ahead = redis.call('ZRANK', queue, me) or redis.call('ZCARD', queue)
+local calls, wanted = ahead + 1, images
+if ahead > 0 and (most_images > 0 or images_a_window > 0) then
+  wanted = wanted + images_in(redis.call('ZRANGE', queue, 0, ahead - 1))
 end
-local calls, wanted = #ahead + 1, images + images_in(ahead)
 local wait = math.max(0, paused_until - now)
 
-local under_way = redis.call('ZRANGE', flight, 0, -1)
-local full = most_images > 0 and images_in(under_way) + wanted > most_images
-if full or #under_way + calls > limit then
-  wait = math.max(wait, math.min(tonumber(ARGV[9]) + tonumber(ARGV[10]) * #ahead, tonumber(ARGV[11])))
+local full = most_images > 0 and flying + wanted > most_images
+if full or redis.call('ZCARD', flight) + calls > limit then
+  wait = math.max(wait, math.min(tonumber(ARGV[9]) + tonumber(ARGV[10]) * ahead, tonumber(ARGV[11])))
 end
 
 -- when the attempts of the last window take no more than `room` units
@@ -109,6 +113,9 @@ redis.call('ZREM', alive, me)
 redis.call('ZADD', flight, whole(now + life), me)
 local last = redis.call('ZRANGE', flight, -1, -1, 'WITHSCORES')
 redis.call('PEXPIRE', flight, whole(math.ceil((tonumber(last[2]) - now) / 1000) + 1000))
+flying = flying + images
+redis.call('HSET', state, 'flying', whole(flying))
+redis.call('PEXPIRE', state, ARGV[14])
 if calls_a_window > 0 or images_a_window > 0 then
   redis.call('ZADD', recent, whole(now), me)
   redis.call('PEXPIRE', recent, whole(math.ceil(window / 1000) + 1000))

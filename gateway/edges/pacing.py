@@ -13,9 +13,11 @@ have more than theirs in flight.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from gateway.domain.exchange import Fault, Outcome, Pace
@@ -35,7 +37,9 @@ JITTER_SHARE, JITTER_LONGEST_S = 0.1, 0.1  # spreads who was told the same momen
 MOST_OWED = 10_000
 
 _ATTEMPT_BYTES = 12
+_WOKEN_AT_ONCE = 64  # each that gets its place wakes the next ones
 _KEYS = ("flight", "recent", "queue", "alive", "state")
+_ENDS = ("flight", "queue", "alive", "state")
 _TAKE = Script.load(Path(__file__).with_name("pacing.lua"))
 _END = Script.load(Path(__file__).with_name("pacing_end.lua"))
 
@@ -53,6 +57,14 @@ class Stay:
     outcome: Outcome | None = None
     too_large: bool = False
     place: str = ""
+    was_accepted: bool = False
+    teach: Callable[[], None] | None = field(default=None, repr=False)
+
+    def accepted(self) -> None:
+        """The vendor has taken the work, and goes on with it: the pace learns from that at once."""
+        if not self.was_accepted and self.teach is not None:
+            self.was_accepted = True
+            self.teach()
 
 
 @dataclass(slots=True)
@@ -61,15 +73,18 @@ class _Line:
     pace: Pace
     share: Ledger
     waiters: dict[str, asyncio.Event] = field(default_factory=dict)
+    images_seen: int = 0
     whole: Ledger = field(init=False)
 
     def __post_init__(self) -> None:
         self.whole = Ledger(self.pace)
 
-    def wake_one(self) -> None:
-        """Let the eldest waiter of this process look at once, since there may be room now."""
+    def wake(self) -> None:
+        """Let the eldest waiters of this process look at once, as many as there may be room for now."""
         if self.waiters:
-            next(iter(self.waiters.values())).set()
+            most = min(self.share.limit, self.pace.images_in_flight or self.share.limit) - self.images_seen
+            for woken in islice(self.waiters.values(), min(max(1, most), _WOKEN_AT_ONCE)):
+                woken.set()
 
     def keys(self, *names: str) -> list[str]:
         return _keys(self.account, *names)
@@ -102,6 +117,7 @@ class Pacing:
         self._lines = {account: _Line(account, pace, Ledger(pace, replicas)) for account, pace in paces.items()}
         self._strays: dict[str, tuple[_Line, _Attempt, int]] = {}
         self._owed: deque[tuple[_Line, _Attempt]] = deque(maxlen=MOST_OWED)
+        self._lessons: set[asyncio.Task[None]] = set()
 
     def adopt(self, paces: Mapping[str, Pace]) -> None:
         """Go by these paces from now on: whoever waits, too. Accounts that are not named keep theirs to their end."""
@@ -113,7 +129,7 @@ class Pacing:
                 line.pace = pace
                 line.share.adopt(pace)
                 line.whole.adopt(pace)
-                line.wake_one()
+                line.wake()
 
     def most_images(self, account: str) -> int | None:
         """The most images that one call to `account` can get a place for at present; None: any."""
@@ -137,20 +153,24 @@ class Pacing:
             line.waiters.pop(attempt.id, None)
             if isinstance(answer, Place):
                 granted_us, stay.place = answer.at_us, attempt.member
-                line.wake_one()
+                stay.teach = partial(self._note_acceptance, line, attempt)
+                line.wake()
             else:
                 stay.too_large = answer.never
                 wait_s = max(answer.wait_us / 1_000_000, SHORTEST_RETRY_S)
                 stay.refusal = throttled(f"no place at the account within {patience_s:.1f} s", wait_s)
             yield stay
         finally:
-            await self._end(line, attempt, stay.outcome, granted_us)
+            ending, pause_s = rules.lesson_of(stay.outcome)
+            if stay.was_accepted and ending is Ending.SERVED:
+                ending = Ending.OTHER  # learnt from before
+            await self._end(line, attempt, ending, granted_us, round(pause_s * 1_000_000))
 
     async def leave(self, account: str, place: str) -> None:
         """Leave a place whose holder is gone. While Redis is away it falls free by itself, when its time is up."""
-        (flight,) = _keys(account, "flight")
+        line = self._lines.get(account) or _Line(account, Pace(), Ledger(Pace()))  # which may be configured no more
         with suppress(RedisUnavailable):
-            await self._redis.call("ZREM", flight, place)
+            await self._redis.run(_END, line.keys(*_ENDS), _end_args(line, place, Ending.OTHER, 0, 0))
 
     async def _await_place(self, line: _Line, attempt: _Attempt, patience_s: float) -> Place | Wait:
         started = self._world.monotonic()
@@ -190,26 +210,41 @@ class Pacing:
                 self._strays[attempt.id] = (line, attempt, now_us + attempt.life_us)
             return answer, True
         granted, number, limit, _, images_in_flight = map(int, reply.split())
+        line.images_seen = images_in_flight
         if granted:
             line.share.hold(attempt.id, attempt.images, attempt.life_us, self._now_us())
         line.share.observe(limit, images_in_flight, self._now_us())
         return (Place(number) if granted else Wait(number)), False
 
-    async def _end(self, line: _Line, attempt: _Attempt, outcome: Outcome | None, granted_us: int) -> None:
-        ending, pause_s = rules.lesson_of(outcome)
-        pause_us = round(pause_s * 1_000_000)
+    def _note_acceptance(self, line: _Line, attempt: _Attempt) -> None:
+        line.share.accept(attempt.id, self._now_us())
+        if (
+            attempt.id not in self._strays and 2 * line.images_seen >= line.share.limit
+        ):  # else there is nothing to learn
+            lesson = asyncio.create_task(self._learn(line, attempt), name="pacing-lesson")
+            self._lessons.add(lesson)
+            lesson.add_done_callback(self._lessons.discard)
+
+    async def _learn(self, line: _Line, attempt: _Attempt) -> None:
+        args = _end_args(line, attempt.member, Ending.ACCEPTED, 0, 0)
+        with suppress(RedisUnavailable):
+            reply: bytes = await self._redis.run(_END, line.keys(*_ENDS), args)
+            line.share.limit = int(reply.split()[0])
+            line.wake()
+
+    async def _end(self, line: _Line, attempt: _Attempt, ending: Ending, granted_us: int, pause_us: int) -> None:
         if ending is Ending.THROTTLED:
-            self._tell(VendorThrottled(line.account, pause_s))
+            self._tell(VendorThrottled(line.account, pause_us / 1_000_000))
         line.waiters.pop(attempt.id, None)
         line.share.end(attempt.id, ending, pause_us, self._now_us())
         # A place of our own making is unknown to Redis, and the moment of its grant is that of another clock.
         alone = self._strays.pop(attempt.id, None) is not None
         try:
-            args = _end_args(attempt, ending, 0 if alone else granted_us, pause_us)
-            await self._redis.run(_END, line.keys("flight", "queue", "alive", "state"), args)
+            args = _end_args(line, attempt.member, ending, 0 if alone else granted_us, pause_us)
+            await self._redis.run(_END, line.keys(*_ENDS), args)
         except RedisUnavailable:
             self._owed.append((line, attempt))
-        line.wake_one()
+        line.wake()
 
     async def _catch_up(self) -> None:
         """Tell Redis, once it is back, what was begun and ended without it. Raises RedisUnavailable."""
@@ -217,14 +252,13 @@ class Pacing:
             return
         while self._owed:
             line, attempt = self._owed.popleft()
-            await self._redis.run(
-                _END, line.keys("flight", "queue", "alive", "state"), _end_args(attempt, Ending.OTHER, 0, 0)
-            )
+            await self._redis.run(_END, line.keys(*_ENDS), _end_args(line, attempt.member, Ending.OTHER, 0, 0))
         while self._strays:
             _, (line, attempt, ends_us) = self._strays.popitem()
             left_us = ends_us - self._now_us()
             # The server's clock may differ from ours; the slack of a place covers it.
-            (flight,) = line.keys("flight")
+            flight, state = line.keys("flight", "state")
+            await self._redis.call("HDEL", state, "flying")  # to be counted anew
             await self._redis.call("ZADD", flight, round(self._world.now() * 1_000_000) + left_us, attempt.member)
             for only_if in ("NX", "GT"):  # the key goes with its last place, not before
                 await self._redis.call("PEXPIRE", flight, left_us // 1000 + 1000, only_if)
@@ -246,14 +280,15 @@ def _take_args(pace: Pace, attempt: _Attempt) -> list[str | int]:
         pace.images_per_minute or 0,
         pace.images_in_flight or 0,
         rules.WINDOW_US,
-        rules.START_CALLS,
+        pace.initial_calls_in_flight or rules.START_CALLS,
         rules.LOOK_AGAIN_US,
         rules.LOOK_AGAIN_EACH_US,
         rules.LOOK_AGAIN_LATEST_US,
         rules.TICKET_GRACE_US,
         round(rules.LONGEST_PAUSE_S * 1_000_000),
+        STATE_MS,
     ]
 
 
-def _end_args(attempt: _Attempt, ending: Ending, granted_us: int, pause_us: int) -> list[str | int]:
-    return [attempt.member, ending, granted_us, pause_us, rules.START_CALLS, rules.CEILING_CALLS, STATE_MS]
+def _end_args(line: _Line, member: str, ending: Ending, granted_us: int, pause_us: int) -> list[str | int]:
+    return [member, ending, granted_us, pause_us, line.whole.start, rules.CEILING_CALLS, STATE_MS]

@@ -16,6 +16,7 @@ from gateway.domain.facts import BreakerMoved, Listener, RetryDenied
 from gateway.domain.harvest import ShotResult
 from gateway.edges.world import World
 from gateway.policies.breaker import Breaker, BreakerRules, Pass, State, lesson_of
+from gateway.policies.polling import Usual
 from gateway.policies.retry_budget import RetryBudget
 from gateway.policies.routing import Standing, order
 
@@ -132,6 +133,7 @@ class Targets:
         self._health: dict[tuple[str, str, str], _Health] = {}
         self._budgets: dict[str, RetryBudget] = {}
         self._told: dict[str, State] = {}
+        self._usual: dict[tuple[str, str, int], Usual] = {}
 
     def adopt(self, rules: BreakerRules, retry_share: float, *, afresh: bool) -> None:
         """Go by these rules from now on; `afresh` forgets how the targets were, since their accounts are others now."""
@@ -156,6 +158,15 @@ class Targets:
     def may_call(self, target: Target) -> bool:
         """Whether a call would be let through now."""
         return self.wait_s(target) <= 0
+
+    def usual_s(self, target: Target, images: int) -> float:
+        """How long a call for so many images takes the vendor, at the quicker end; 0.0 while that is not known."""
+        known = self._usual.get((target.account.id, target.model, images))
+        return 0.0 if known is None else known.seconds
+
+    def took(self, target: Target, images: int, seconds: float) -> None:
+        """A call for so many images was found done, so long after it was sent."""
+        self._usual.setdefault((target.account.id, target.model, images), Usual()).note(seconds)
 
     def count_requests(self, target: Target, calls: int) -> None:
         """So many first calls are about to be made: each brings a share of a retry."""

@@ -16,7 +16,7 @@ from gateway.domain.exchange import Delivered, Fault, Outcome, Pace
 __all__ = ["LONGEST_PAUSE_S", "WORK_SHARE", "Ending", "Ledger", "Place", "Wait", "lesson_of", "patience_s"]
 
 START_CALLS = 8  # calls in flight before anything is known of an account; the usual start of such a controller
-CEILING_CALLS = 1024  # more would be no limit
+CEILING_CALLS = 16_384  # more would be no limit
 WINDOW_US = 61_000_000  # a vendor's minute, and a second for calls that overtake each other on the way
 LOOK_AGAIN_US = 50_000  # nobody knows when a call ends; this is soon beside the seconds that an image takes
 LOOK_AGAIN_EACH_US = 25_000  # … and later for each ticket ahead, so that a long queue does not storm Redis
@@ -30,8 +30,9 @@ PATIENCE_WITH_OTHERS_S = 8.0  # the longest wait that a retry accepts, too, wher
 
 
 class Ending(StrEnum):
-    """What an attempt says about the account's pace."""
+    """What an attempt says about the account's pace. `accepted`: the vendor took the work, which is still under way."""
 
+    ACCEPTED = "accepted"
     SERVED = "served"
     THROTTLED = "throttled"
     OTHER = "other"
@@ -102,7 +103,7 @@ class Ledger:
         self._wins = 0
         self._cut_us = -1
         self._paused_until_us = 0
-        self.limit = START_CALLS
+        self.limit = self.start
         """How many calls may be in flight, over all replicas, by what the vendor's answers taught."""
 
     def adopt(self, pace: Pace) -> None:
@@ -110,6 +111,7 @@ class Ledger:
         self._per_minute = self._share(pace.requests_per_minute), self._share(pace.images_per_minute)
         self._in_flight = self._share(pace.images_in_flight)
         self._in_flight_of_all = pace.images_in_flight
+        self.start = pace.initial_calls_in_flight or START_CALLS
 
     @property
     def most_images(self) -> int | None:
@@ -149,6 +151,16 @@ class Ledger:
             self._recent.pop(attempt, None)
             self._recent[attempt] = now_us, images
 
+    def accept(self, attempt: str, now_us: int) -> None:
+        """Learn that the vendor has taken the work of an attempt, which goes on: as much as of one that was served.
+
+        Who is told at once whether a call is one too many need not wait for the images to learn it. Such an attempt
+        does not end as `served`. Until the first refusal the limit grows by two, since the place is still in use.
+        """
+        self._forget(now_us)
+        if attempt in self._calls:
+            self._win(len(self._calls), more=2 if self._cut_us < 0 else 1)
+
     def end(self, attempt: str, ending: Ending, pause_us: int, now_us: int) -> None:
         """Leave the place, or the queue, and learn from how it ended.
 
@@ -160,14 +172,18 @@ class Ledger:
         in_flight = len(self._calls)
         self._tickets.pop(attempt, None)
         call = self._leave(attempt)
-        if ending is Ending.SERVED and call is not None and 2 * in_flight >= self.limit:
-            self._wins += 1
-            if self._cut_us < 0 or self._wins >= self.limit:
-                self._wins, self.limit = 0, min(self.limit + 1, CEILING_CALLS)
+        if ending is Ending.SERVED and call is not None:
+            self._win(in_flight, more=1)
         if ending is Ending.THROTTLED:
             self._paused_until_us = max(self._paused_until_us, now_us + pause_us)
             if call is not None and call.at_us > self._cut_us:
                 self._cut_us, self._wins, self.limit = now_us, 0, max(1, self.limit * 7 // 10)
+
+    def _win(self, in_flight: int, *, more: int) -> None:
+        if 2 * in_flight >= self.limit:
+            self._wins += 1
+            if self._cut_us < 0 or self._wins >= self.limit:
+                self._wins, self.limit = 0, min(self.limit + more, max(self.limit, CEILING_CALLS))
 
     def _wait_us(self, images: int, ahead: list[_Ticket], now_us: int) -> int:
         """0 when everything fits. Where a limit of a minute binds, the exact time until enough of it has passed."""

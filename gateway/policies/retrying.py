@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from gateway.domain.errors import ErrorCode
 from gateway.domain.exchange import Fault, Next
 
-__all__ = ["Again", "Elsewhere", "GiveUp", "after", "poll_wait_s"]
+__all__ = ["Again", "Elsewhere", "GiveUp", "after"]
 
 ATTEMPTS_PER_SHOT = 3  # one try and two more, as the stock SDKs do
 BACKOFF_FIRST_S = 0.5  # the stock SDKs' first wait; doubled each time
 BACKOFF_LAST_S = 8.0  # and their longest
-POLL_LONGEST_S = 5.0  # half of the shortest wait that a person notices at the end of a long job
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +54,6 @@ def after(
     if may_repeat and not (others and _is_lasting(fault, wait_s)):
         return Again(wait_s)
     return Elsewhere() if others else GiveUp()
-
-
-def poll_wait_s(asked_s: float, poll: int, jitter: float) -> float:
-    """Seconds before the `poll`-th look (from 1): the dialect's pace at first, slower the longer it takes."""
-    return min(asked_s * 1.15 ** (poll - 1), max(asked_s, POLL_LONGEST_S)) * (0.9 + 0.2 * jitter)
 
 
 def _wait_s(fault: Fault, attempt: int, jitter: float) -> float:

@@ -92,6 +92,7 @@ class PacingSettings:
     requests_per_minute: int | None = None
     images_per_minute: int | None = None
     images_in_flight: int | None = None
+    initial_calls_in_flight: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,13 @@ class Pacing(Struct, frozen=True, forbid_unknown_fields=True):
     requests_per_minute: Annotated[PositiveInt | None, Meta(description="Paid calls a minute.")] = None
     images_per_minute: Annotated[PositiveInt | None, Meta(description="Images a minute.")] = None
     images_in_flight: Annotated[PositiveInt | None, Meta(description="Images being made at the same time.")] = None
+    initial_calls_in_flight: Annotated[
+        PositiveInt | None,
+        Meta(
+            description="Calls under way at the same time before anything is known of the account, 8 when absent: the "
+            "number grows while the vendor takes them, and shrinks when it says 429."
+        ),
+    ] = None
 
 
 class Account(Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ from gateway.domain.facts import CallRetried, FailedOver
 from gateway.domain.faults import refusal
 from gateway.domain.harvest import Harvest, ShotResult
 from gateway.domain.job import Shot
+from gateway.edges.pacing import Stay
 from gateway.edges.targets import LEAST_WAIT_S, Visit
 from gateway.edges.tracing import tell_outcome, vendor_call
 from gateway.operation import Operation
@@ -206,17 +207,17 @@ class _Engine:
                 if stay.refusal is not None:
                     return _Attempt(stay.refusal, too_large=stay.too_large)
                 if visit.is_current:  # else the target was shut while this call waited for its place
-                    attempt = await self._call(shot, candidate, stay.place, fresh=fresh)
+                    attempt = await self._call(shot, candidate, stay, fresh=fresh)
                     stay.outcome = attempt.outcome
                     return attempt
 
     def _patience_s(self, *, last_resort: bool) -> float:
         return patience_s(self.trying_s(), self.allowed_s, others=not last_resort)
 
-    async def _call(self, shot: Shot, candidate: Candidate, place: str, *, fresh: bool) -> _Attempt:
+    async def _call(self, shot: Shot, candidate: Candidate, stay: Stay, *, fresh: bool) -> _Attempt:
         started = self.services.world.monotonic()
-        entry = self.pursuit.log.plan(shot, candidate.price_microusd, place)
-        order = Order(shot, candidate.dialect, entry, candidate.ignored)
+        entry = self.pursuit.log.plan(shot, candidate.price_microusd, stay.place)
+        order = Order(shot, candidate.dialect, entry, candidate.ignored, stay.accepted)
         with vendor_call(self.services.traces, shot, candidate.dialect) as span:
             reply, outcome, polls = await self.pursuit.ask(order, fresh=fresh)
             tell_outcome(span, reply, outcome, polls)

@@ -27,7 +27,7 @@ from gateway.domain.job import Job, Shot
 from gateway.domain.picture import Blob
 from gateway.domain.record import Attempt
 from gateway.operation import Operation
-from gateway.policies import retrying
+from gateway.policies import polling
 from gateway.policies.callbacks import Callback
 from gateway.policies.prompt_echo import without_prompt
 from gateway.policies.verdict import timed_out
@@ -46,6 +46,7 @@ _LAST_LOOK_S = 5.0  # for the cancel and the look after it, once the deadline ha
 _SEARCH_S = 5.0  # for a lost reply: the prediction was begun a while ago, and its client waits
 _REFUSED_LOOKS = 5  # a record may take a second to show up everywhere; five looks take three or more
 _PASSING_STATUSES = (408, 429)
+_LOOK_ROUND_S = 1.0  # whether a client is still there, while nothing else is to be done
 _REJOIN_S = 3.0  # an SDK whose patience has ended asks again within a second or two
 _TOO_LATE = Fault(ErrorCode.UPSTREAM_TIMEOUT, Next.STOP, may_have_billed=True, counts_against_vendor=True)
 _NOBODY_WAITS = Fault(
@@ -105,14 +106,15 @@ class Pursuit:
         polls = refused = 0
         is_promised = reply is not None and self._webhook(order) is not None
         while isinstance(outcome, Pending):
+            order.taken()
             await self.log.accept(order.attempt, outcome)
-            wait_s = retrying.poll_wait_s(outcome.wait_s, polls + 1, self.services.world.jitter())
+            wait_s = self._wait_s(outcome, order, polls + 1, is_promised=is_promised)
             if wait_s >= self.left_s() or self._is_unwanted(outcome):
                 return *await self._abandon(outcome, order), polls + 1
             if is_promised:
                 is_promised = not await self._called_back(order, outcome, wait_s)
             else:
-                await self.services.world.sleep(wait_s)
+                await self._sleep(wait_s, outcome)
             polls += 1
             reply, seen = await self._exchange(outcome.check, order, max(1.0, self.left_s()))
             if reply is not None and reply.status < 400:
@@ -123,7 +125,29 @@ class Pursuit:
             refused = refused + 1 if _is_refused(reply) else 0
             if refused == _REFUSED_LOOKS and isinstance(seen, Fault):
                 outcome = replace(seen, next=Next.STOP, may_have_billed=True, transient_auth=False)
+        if polls and isinstance(outcome, Delivered):
+            self.services.targets.took(order.shot.target, order.shot.count, self._elapsed_s(order))
         return reply, outcome, polls
+
+    def _elapsed_s(self, order: Order) -> float:
+        """Since the call was sent, also by another replica: its clock may differ from ours, and a clock may jump."""
+        return max(0.0, self.services.world.now() - order.attempt.sent_s)
+
+    def _wait_s(self, pending: Pending, order: Order, look: int, *, is_promised: bool) -> float:
+        """Until the next look; within the deadline, whatever is usual. A vendor that calls back is listened for."""
+        jitter, elapsed_s = self.services.world.jitter(), self._elapsed_s(order)
+        soon_s = polling.wait_s(pending.wait_s, look, jitter)
+        if is_promised:
+            return soon_s
+        usual_s = self.services.targets.usual_s(order.shot.target, order.shot.count)
+        wait_s = polling.wait_s(pending.wait_s, look, jitter, usual_s=usual_s, elapsed_s=elapsed_s)
+        return max(soon_s, min(wait_s, self.left_s() - soon_s))
+
+    async def _sleep(self, wait_s: float, pending: Pending) -> None:
+        """Wait; no longer than it takes to notice that nobody wants it any more."""
+        ends_at = self.services.world.monotonic() + wait_s
+        while (left_s := ends_at - self.services.world.monotonic()) > 0 and not self._is_unwanted(pending):
+            await self.services.world.sleep(min(left_s, _LOOK_ROUND_S))
 
     async def settled(self, order: Order, reply: HttpReply | None, outcome: Outcome) -> ShotResult:
         """Bring in the images of a call that is over, and write down how it ended."""

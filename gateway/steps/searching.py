@@ -1,5 +1,6 @@
 """Part of step 6 · find the work again that a paid call began, when its reply was lost: nothing is ever sent twice."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.domain.exchange import Dialect, Fault, HttpCall, Pending, Search
@@ -18,12 +19,16 @@ _OK = 200
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One paid call: what is asked of whom, what an image of it costs, and what the journal says of it."""
+    """One paid call: what is asked of whom, what an image of it costs, and what the journal says of it.
+
+    `taken` is called when the vendor has taken the work and goes on with it.
+    """
 
     shot: Shot
     dialect: Dialect
     attempt: Attempt
     ignored: tuple[str, ...] = ()
+    taken: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -297,7 +297,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 steps = st.tuples(
-    st.sampled_from(["ask", "ask", "ask", "ask", "served", "throttled", "other"]),
+    st.sampled_from(["ask", "ask", "ask", "ask", "accepted", "served", "throttled", "other"]),
     st.integers(0, 7),
     st.integers(1, 5),
     st.sampled_from([400, 2_000, 1_000_000]),
@@ -307,6 +307,7 @@ paces = st.builds(
     requests_per_minute=st.none() | st.integers(1, 5),
     images_per_minute=st.none() | st.integers(5, 12),
     images_in_flight=st.none() | st.integers(5, 9),
+    initial_calls_in_flight=st.none() | st.integers(1, 7),
 )
 
 
@@ -335,10 +336,61 @@ def test_the_scripts_and_the_reference_agree_on_every_history(
                     granted_us[number] = figure
             else:
                 keys = line.keys("flight", "queue", "alive", "state")
-                args = edge._end_args(attempt, Ending(act), granted_us.get(number, 0), 300)
+                args = edge._end_args(line, attempt.member, Ending(act), granted_us.get(number, 0), 300)
                 limit, now_us = map(int, admin.eval(edge._END.text, len(keys), *keys, *args).split())
-                ledger.end(attempt.id, Ending(act), 300, now_us)
+                if act == "accepted":
+                    ledger.accept(attempt.id, now_us)
+                else:
+                    ledger.end(attempt.id, Ending(act), 300, now_us)
             assert limit == ledger.limit
+
+
+async def test_a_crowd_gets_in_as_fast_as_the_vendor_takes_its_work_and_not_only_as_it_ends(server: Server) -> None:
+    over = asyncio.Event()
+    async with replica(server.url, Pace()) as one:
+
+        async def call() -> bool:
+            async with one.pacing.place(one.account, 1, patience_s=20, hold_s=60) as stay:
+                stay.accepted()
+                await over.wait()
+                stay.outcome = SERVED
+                return stay.refusal is None
+
+        started = time.monotonic()
+        calls = [asyncio.create_task(call()) for _ in range(200)]
+        with server.admin() as admin:
+            while admin.zcard(f"{{samurai}}:pace:{one.account}:flight") < 200:
+                assert time.monotonic() - started < 20
+                await asyncio.sleep(0.01)
+            over.set()
+            assert all(await asyncio.gather(*calls))
+            state = admin.hgetall(f"{{samurai}}:pace:{one.account}:state")
+    assert int(state[b"flying"]) == 0
+    assert 200 <= int(state[b"limit"]) <= 400  # learnt from each of them once
+
+
+async def test_a_place_is_left_by_its_name_also_at_an_account_that_is_configured_no_more(server: Server) -> None:
+    async with replica(server.url, Pace(images_in_flight=4), "gone") as one, replica(server.url, Pace(), "kept") as two:
+        begun: asyncio.Future[Stay] = asyncio.get_running_loop().create_future()
+
+        async def die() -> None:
+            async with one.pacing.place("gone", 4, patience_s=0, hold_s=60) as stay:
+                begun.set_result(stay)
+                await asyncio.Event().wait()
+
+        dying = asyncio.create_task(die())
+        place = (await begun).place
+        assert await one.call() is not None
+        await two.pacing.leave("gone", place)
+        assert await one.call(4) is None
+        dying.cancel()
+        await asyncio.wait([dying])
+
+
+async def test_an_account_whose_strength_is_known_begins_with_it(server: Server) -> None:
+    async with replica(server.url, Pace(initial_calls_in_flight=50)) as one:
+        assert all([await one.begin(1) for _ in range(50)])
+        assert await one.begin(1) is None
 
 
 @pytest.mark.slow

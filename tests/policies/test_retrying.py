@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.errors import ErrorCode
 from gateway.domain.exchange import Fault, Next
-from gateway.policies.retrying import ATTEMPTS_PER_SHOT, Again, Elsewhere, GiveUp, after, poll_wait_s
+from gateway.policies.retrying import ATTEMPTS_PER_SHOT, Again, Elsewhere, GiveUp, after
 
 THROTTLED = Fault(ErrorCode.UPSTREAM_RATE_LIMITED, Next.RETRY, may_have_billed=False, counts_against_vendor=False)
 faults = st.builds(
@@ -99,12 +99,3 @@ def test_a_refusal_goes_to_another_target_only_where_the_route_wants_it_and_noth
     fault: Fault, others: bool, wanted: bool, decision: Elsewhere | GiveUp
 ) -> None:
     assert after(fault, attempt=1, left_s=60, others=others, jitter=0.5, refusals_go_on=wanted) == decision
-
-
-@pytest.mark.parametrize("polls", [1, 5, 50, 500])
-def test_polling_slows_down_but_never_beyond_its_bound(polls: int) -> None:
-    assert 0.45 <= poll_wait_s(0.5, polls, jitter=0.0) <= 5.5
-
-
-def test_the_first_look_comes_at_the_dialects_own_pace() -> None:
-    assert poll_wait_s(0.5, 1, jitter=0.5) == pytest.approx(0.5)
