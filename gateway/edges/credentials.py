@@ -17,6 +17,10 @@ class CredentialUnavailable(Exception):  # noqa: N818  (a state, as the reader m
 class Credential(Protocol):
     """Whatever can come up with an account's secret."""
 
+    def known(self) -> str | None:
+        """The secret where it is at hand and need not be looked after, so that nobody has to wait."""
+        ...
+
     async def secret(self, *, fresh: bool = False) -> str:
         """The secret as it goes into the header. `fresh` after the vendor refused the last one.
 
@@ -30,6 +34,10 @@ class FixedSecret:
 
     def __init__(self, value: str) -> None:
         self._value = _checked(value, "the secret")
+
+    def known(self) -> str | None:
+        """The secret."""
+        return self._value
 
     async def secret(self, *, fresh: bool = False) -> str:
         """The secret."""
@@ -52,6 +60,10 @@ class FileSecret:
         self._value: str | None = None
         self._seen: tuple[int, int, int] | None = None
         self._look_at = 0.0
+
+    def known(self) -> str | None:
+        """The file's content, until it is to be looked at again."""
+        return self._value if self._clock() < self._look_at else None
 
     async def secret(self, *, fresh: bool = False) -> str:
         """The file's content without white space around it."""

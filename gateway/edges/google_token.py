@@ -33,6 +33,10 @@ class GoogleToken:
         self._failure: tuple[float, CredentialUnavailable] | None = None
         self._renewal: asyncio.Future[None] | None = None
 
+    def known(self) -> str | None:
+        """The token, until it is to be renewed."""
+        return self._token if self._clock() < self._renew_at else None
+
     async def secret(self, *, fresh: bool = False) -> str:
         """The token; with `fresh`, one renewed after this call or at most a few seconds before it.
 

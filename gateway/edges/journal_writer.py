@@ -1,6 +1,7 @@
 """Writes records to Redis and to the disk, many at a time: whoever comes while a write is under way joins the next."""
 
 import asyncio
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from gateway.edges.world import World
 __all__ = ["Fenced", "JournalUnavailable", "JournalWriter"]
 
 _Call = tuple[Script, Sequence[str], Sequence[str | int]]
-_SOON_S = 0.005  # what nobody waits for is mostly followed by what somebody does wait for
+_SOON_S = 0.02  # what nobody waits for is mostly followed by what somebody does wait for
 _DELIVERY_S = 0.05
 BATCH = 256  # records in one go; at 2 KB each half a megabyte
 
@@ -68,6 +69,7 @@ class JournalWriter:
         self._wait = ("WAIT", replicas, wait_ms) if replicas else None
         self._world = world or World()
         self._waiting: dict[str, _Entry] = {}
+        self._later: dict[str, tuple[Record, float]] = {}  # with the moment at which each is due, the first one first
         self._writing: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._log = structlog.get_logger("journal")
@@ -103,8 +105,13 @@ class JournalWriter:
         await future
 
     def write_soon(self, record: Record) -> None:
-        """Write `record` without anybody waiting for it: with the next write, or a moment from now by itself."""
-        self._enter(record)
+        """Write `record` without anybody waiting for it: with its next write, or a moment from now by itself."""
+        if record.id in self._waiting:
+            self._enter(record)
+            return
+        known = self._later.get(record.id)
+        due_s = asyncio.get_running_loop().time() + _SOON_S if known is None else known[1]
+        self._later[record.id] = record, due_s
         self._wake_within(_SOON_S)
 
     def deliver_soon(self, op_id: str) -> None:
@@ -124,12 +131,14 @@ class JournalWriter:
 
     async def drained(self) -> None:
         """Everything that was entered so far is written, or is known not to be."""
+        self._take_due(math.inf)
         self._wake()
         while self._writing is not None and not self._writing.done():
             with suppress(Exception):
                 await asyncio.shield(self._writing)
 
     def _enter(self, record: Record) -> _Entry:
+        self._later.pop(record.id, None)
         entry = self._waiting.get(record.id)
         if entry is None or entry.record is not record:
             entry = self._waiting[record.id] = _Entry(record, [] if entry is None else entry.waiters)
@@ -145,7 +154,18 @@ class JournalWriter:
 
     def _ring(self) -> None:
         self._alarm = None
-        self._wake()
+        self._take_due(asyncio.get_running_loop().time())
+        if self._waiting or self._delivered:
+            self._wake()
+        if self._later:
+            self._wake_within(_SOON_S)
+
+    def _take_due(self, now_s: float) -> None:
+        while self._later:
+            record, due_s = next(iter(self._later.values()))
+            if due_s > now_s:
+                return
+            self._enter(record)
 
     def _wake(self) -> None:
         if self._writing is None or self._writing.done():

@@ -14,6 +14,8 @@ __all__ = ["MOST_KEYS", "Series"]
 MOST_KEYS = 1_000
 """Series that one metric of keys has at most; later keys are `other`."""
 
+_MOST_COUNTED = 2_000  # kinds of events; those of callers' own making are `other` only once they are settled
+
 _Built = TypeVar("_Built", Counter, Gauge, Histogram)
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # theirs; a second series for every one, of no use to Prometheus before version 3
@@ -23,20 +25,23 @@ class Series:
     """Writes metrics of a `table`. A value of a label that is not known becomes `other`."""
 
     def __init__(self, table: Sequence[Metric]) -> None:
-        self.registry = CollectorRegistry()
+        self._registry = CollectorRegistry()
         self._table = tuple(table)
-        self._names = frozenset(metric.name for metric in table)
+        self._named = {metric.name: metric for metric in table}
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
         self._offered: dict[str, set[tuple[str, ...]]] = {"key": set()}
         # Finding a series by its labels costs more than counting; what a caller says is bounded before it gets here.
         self._found: dict[tuple[str, tuple[str, ...]], Any] = {}
+        # Counting takes a lock a series; a request counts a dozen times, and somebody looks twice a minute.
+        self._counted: dict[tuple[str, tuple[str, ...]], float] = {}
         for metric in table:
             self._build(metric)
 
     def offer(self, values: Mapping[str, Collection[tuple[str, ...]]]) -> None:
         """Learn values of labels, by source, and show zeroes for them; those learnt before stay known."""
+        self._settle()
         self._found.clear()
         for source, words in values.items():
             self._offered.setdefault(source, set()).update(words)
@@ -44,10 +49,24 @@ class Series:
             if all(labels.words or labels.source in self._offered for labels in metric.labels):
                 self._show_zeroes(metric)
 
+    @property
+    def registry(self) -> CollectorRegistry:
+        """All series as they are now."""
+        self._settle()
+        return self._registry
+
     def add(self, metric: Metric, *values: str, by: float = 1.0) -> None:
         """Count up."""
-        if self.has(metric):
-            self._child(self._counters, metric, values).inc(by)
+        what = metric.name, values
+        self._counted[what] = self._counted.get(what, 0.0) + by
+        if len(self._counted) > _MOST_COUNTED:
+            self._settle()
+
+    def _settle(self) -> None:
+        counted, self._counted = self._counted, {}
+        for (name, values), by in counted.items():
+            if name in self._named:
+                self._child(self._counters, self._named[name], values).inc(by)
 
     def put(self, metric: Metric, value: float, *values: str) -> None:
         """Set a gauge."""
@@ -71,18 +90,18 @@ class Series:
 
     def has(self, metric: Metric) -> bool:
         """Whether this deployment has it: those of keys must be asked for."""
-        return metric.name in self._names
+        return metric.name in self._named
 
     def _build(self, metric: Metric) -> None:
         name, names = metric.name, metric.label_names
         if metric.kind == "histogram":
             self._histograms[name] = Histogram(
-                name, metric.meaning, names, buckets=metric.buckets, registry=self.registry
+                name, metric.meaning, names, buckets=metric.buckets, registry=self._registry
             )
         elif metric.kind == "counter":
-            self._counters[name] = Counter(name, metric.meaning, names, registry=self.registry)
+            self._counters[name] = Counter(name, metric.meaning, names, registry=self._registry)
         else:
-            self._gauges[name] = Gauge(name, metric.meaning, names, registry=self.registry)
+            self._gauges[name] = Gauge(name, metric.meaning, names, registry=self._registry)
 
     def _child(self, kind: Mapping[str, _Built], metric: Metric, values: tuple[str, ...]) -> _Built:
         if not metric.labels:

@@ -6,11 +6,13 @@ woken for each. Under load, whoever comes while all flights are under way joins 
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from hiredis import pack_command
 from redis import exceptions as foreign
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 
 __all__ = ["Flights", "Word", "exchange"]
 
@@ -27,23 +29,29 @@ async def exchange(client: Redis, commands: Sequence[tuple[Word, ...]]) -> list[
     What the client's own pipeline does, packed in C: its packing in Python took a fifth of a request's time. Raises
     what the client raises when the connection fails; it is not used again then.
     """
-    pool = client.connection_pool
-    connection = await pool.get_connection()  # type: ignore[no-untyped-call] # theirs
+    connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call] # theirs
     try:
-        await connection.send_packed_command(b"".join(map(_pack, commands)))
-        replies: list[Any] = []
-        for _ in commands:
-            try:
-                replies.append(await connection.read_response())
-            except foreign.ResponseError as refusal:
-                replies.append(refusal)
-        return replies
+        return await _exchanged(connection, commands)
     finally:
-        await pool.release(connection)
+        await client.connection_pool.release(connection)
+
+
+async def _exchanged(connection: AbstractConnection, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
+    await connection.send_packed_command(b"".join(map(_pack, commands)))
+    replies: list[Any] = []
+    for _ in commands:
+        try:
+            replies.append(await connection.read_response())
+        except foreign.ResponseError as refusal:
+            replies.append(refusal)
+    return replies
 
 
 class Flights:
-    """Sends the commands of one client. Each must tolerate being sent although its caller was cancelled."""
+    """Sends the commands of one client. Each must tolerate being sent although its caller was cancelled.
+
+    Connections are kept between flights: the pool's own ceremony costs as much as a command.
+    """
 
     def __init__(self, client: Redis, flight_s: float) -> None:
         self._client = client
@@ -51,6 +59,7 @@ class Flights:
         self._waiting: list[tuple[tuple[Word, ...], asyncio.Future[Any]]] = []
         self._flying: set[asyncio.Task[None]] = set()
         self._boarding = False
+        self._kept: list[AbstractConnection] = []
 
     async def send(self, *command: Word) -> Any:
         """The reply to one command. Raises what the client raises, and TimeoutError when none came in time."""
@@ -82,6 +91,12 @@ class Flights:
         for flight in self._flying:
             flight.cancel()
         await asyncio.gather(*self._flying, return_exceptions=True)
+        await self.give_back()
+
+    async def give_back(self) -> None:
+        """Keep no connection that is not in use now: the pool's are to be looked after."""
+        while self._kept:
+            await self._client.connection_pool.release(self._kept.pop())
 
     async def _fly(self) -> None:
         self._boarding = False
@@ -105,7 +120,25 @@ class Flights:
 
     async def _replies(self, batch: list[tuple[tuple[Word, ...], asyncio.Future[Any]]]) -> list[Any]:
         async with asyncio.timeout(self._flight_s):
-            return await exchange(self._client, [command for command, _ in batch])
+            connection = await self._connection()
+            try:
+                replies = await _exchanged(connection, [command for command, _ in batch])
+            except BaseException:
+                await self._client.connection_pool.release(connection)
+                raise
+        self._kept.append(connection)
+        return replies
+
+    async def _connection(self) -> AbstractConnection:
+        """One that was kept, unless it was closed meanwhile or is to be renewed; or the pool's."""
+        while self._kept:
+            kept = self._kept.pop()
+            with suppress(foreign.ConnectionError):
+                if not kept.should_reconnect() and not await kept.can_read():  # type: ignore[no-untyped-call] # theirs
+                    return kept
+            await self._client.connection_pool.release(kept)
+        fresh: AbstractConnection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call] # theirs
+        return fresh
 
 
 def _time_out(future: asyncio.Future[Any]) -> None:

@@ -255,6 +255,8 @@ class RedisStore:
         """Let go of connections that may lead to a dead or demoted server; a cluster's client does so by itself."""
         if isinstance(self._client, Redis):
             pool = self._client.connection_pool
+            if self._flights is not None:
+                await self._flights.give_back()
             with suppress(foreign.RedisError, OSError):
                 await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call] # theirs
                 await pool.disconnect(inuse_connections=False)

@@ -49,6 +49,8 @@ class Visit:
 
     async def result(self) -> Harvest:
         """Wait for the operation's end. Raises its RequestError, or 409 when it takes longer than one can wait."""
+        if self.patience_s is None:
+            return await self.operation.result()
         try:
             async with asyncio.timeout(self.patience_s):
                 return await self.operation.result()

@@ -44,6 +44,9 @@ class Clock:
 class NoSecret:
     """A credential that is not to be had."""
 
+    def known(self) -> str | None:
+        return None
+
     async def secret(self, *, fresh: bool = False) -> str:
         raise CredentialUnavailable("the endpoint is down")
 
@@ -53,6 +56,9 @@ class Counted:
 
     def __init__(self) -> None:
         self.number = 1
+
+    def known(self) -> str | None:
+        return None
 
     async def secret(self, *, fresh: bool = False) -> str:
         self.number += fresh
