@@ -17,6 +17,8 @@ from typing import Any
 import httpx2
 import yaml
 
+from tests.canaries import leaks
+
 ROOT = Path(__file__).resolve().parent.parent
 SAMURAI = (sys.executable, "-m", "gateway")
 START_DEADLINE_S = 30.0  # two shared, noisy cores
@@ -96,7 +98,10 @@ def environment() -> dict[str, str]:
 def child(
     *arguments: str, cwd: Path | None = None, program: Sequence[str] = SAMURAI
 ) -> Iterator[tuple["subprocess.Popen[str]", Output]]:
-    """A `samurai` process that is surely ended afterwards; `program` starts it in another way."""
+    """A `samurai` process that is surely ended afterwards; `program` starts it in another way.
+
+    Whatever it was started for, no secret may be in what it said.
+    """
     process = subprocess.Popen(
         [*program, *arguments],
         stdout=subprocess.PIPE,
@@ -117,9 +122,10 @@ def child(
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        output.join()
+        leaked = leaks(output.join())
         assert process.stdout is not None
         process.stdout.close()
+        assert leaked == set(), "a secret, or a prompt, is in what a process said"
 
 
 @contextmanager

@@ -59,6 +59,8 @@ def _spoilt(picture: Picture, spoil: str) -> bytes:
         return _FIXED[spoil]
     if spoil == "not_base64":
         return draw(picture)
+    if spoil == "polyglot":
+        return draw(picture) + _FIXED["svg"]
     if spoil == "bomb":
         return _bomb()
     if spoil == "one_pixel":

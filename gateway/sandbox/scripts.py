@@ -41,7 +41,18 @@ Refusal = Literal[
 ]
 Life = Literal["stuck_starting", "stuck_processing", "succeeds_during_cancel", "fails", "unknown_status", "null_output"]
 Spoil = Literal[
-    "corrupt", "truncated", "empty", "html", "svg", "bomb", "animated", "one_pixel", "cmyk", "sixteen_bit", "not_base64"
+    "corrupt",
+    "truncated",
+    "empty",
+    "html",
+    "svg",
+    "polyglot",
+    "bomb",
+    "animated",
+    "one_pixel",
+    "cmyk",
+    "sixteen_bit",
+    "not_base64",
 ]
 
 

@@ -148,7 +148,7 @@ def test_a_prompt_that_the_vendor_rewrote_is_handed_on(gateway: Running) -> None
     assert reply.json()["data"][0]["revised_prompt"] == "a white lighthouse, dusk"
 
 
-@pytest.mark.parametrize("spoil", ["corrupt", "truncated", "empty", "html", "svg", "bomb", "one_pixel"])
+@pytest.mark.parametrize("spoil", ["corrupt", "truncated", "empty", "html", "svg", "polyglot", "bomb", "one_pixel"])
 def test_a_file_that_is_not_the_image_asked_for_is_not_delivered(gateway: Running, spoil: str) -> None:
     gateway.script(vendor="replicate", then={"image": {"spoil": spoil}})
     reply = ask(gateway, "flux-1.1-pro")

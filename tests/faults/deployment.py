@@ -21,6 +21,7 @@ DEADLINE_S = 20.0
 TOKENLESS = 4  # Vertex accounts that no test has used yet
 HASTY_S = 1.0  # how long a call to a `-hasty` account may take to answer
 HASTY_DEADLINE_S = 2.0  # and how long all of it may take
+SLACK_S = 5.0  # for a busy machine
 _SAMPLE = re.compile(r"^(samurai_\w+?)(\{.*\})? (\S+)$")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _STRANGE = ("http:", "https:", "sandbox", "api key", "r8_", "traceback")
@@ -87,6 +88,11 @@ class Seen:
     @property
     def retry(self) -> str | None:
         return self.reply.headers.get("x-should-retry")
+
+    @property
+    def is_hasty(self) -> bool:
+        """Whether the answer came within a `-hasty` route's deadline."""
+        return self.reply.elapsed.total_seconds() < HASTY_DEADLINE_S + SLACK_S
 
     @property
     def served_by(self) -> str:

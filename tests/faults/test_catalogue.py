@@ -92,6 +92,14 @@ def test_a_name_says_its_rows(name: str, rows: tuple[int, ...]) -> None:
     assert rows_in_name(name) == rows
 
 
+def test_every_row_has_its_place_in_the_threat_model() -> None:
+    page = (ROOT / "docs" / "threat-model.md").read_text()
+    walls = page.partition("## What each wall is made of")[2].partition("\n## ")[0]
+    spans = re.findall(r"(\d+)(?:–(\d+))?(?=[,\d– ]*\|$)", walls, re.MULTILINE)
+    placed = {row for first, last in spans for row in range(int(first), int(last or first) + 1)}
+    assert sorted(set(ROWS) - placed) == []
+
+
 def test_the_page_has_a_line_for_every_row() -> None:
     page = (ROOT / "docs" / "faults.md").read_text()
     assert re.findall(r"^\| (F\d{3}) \|", page, re.MULTILINE) == [row.id for row in ROWS.values()]

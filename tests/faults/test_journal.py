@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from gateway.edges.journal import LEASES, op_key
 from tests.faults.deployment import eventually
 from tests.faults.site import (
     BRINGING_UP_S,
@@ -58,10 +59,17 @@ def test_f040_work_that_outlasts_the_drain_is_handed_over_and_its_client_gets_it
         assert refusal(paid.result()) == (500, "gateway_draining", "true")
         assert ends.process.wait(STOP_DEADLINE_S) == 0
         assert '"operations_left":1' in ends.output.join()
+        assert waits_for_no_lease(site, paid.result().headers["x-samurai-operation-id"])
     again = site.pool.submit(site.ask, site.stays, "longer than the drain", RETRY, n=2)
     site.let_go()
     assert len(pictures(again.result())) == 2
     assert (site.charges(), len(site.calls())) == ([2], 1)
+
+
+def waits_for_no_lease(site: Site, op_id: str) -> bool:
+    """Whether an operation is free for any replica, or somebody's already, before its writer's lease has lapsed."""
+    with site.redis.admin() as admin:
+        return admin.zscore(LEASES, op_id) == 0 or int(admin.hget(op_key(op_id), "token")) > 1
 
 
 @pytest.mark.slow

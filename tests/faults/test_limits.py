@@ -19,7 +19,7 @@ import redis
 from gateway.domain.money import Budget
 from gateway.edges import limits
 from gateway.edges.limits import Limits
-from gateway.edges.redis_store import Reason, RedisStore
+from gateway.edges.redis_store import CALL_S, Reason, RedisStore
 from gateway.edges.upkeep import Upkeep
 from gateway.policies.buckets import Dimension, Granted, Lease
 from gateway.policies.purses import Purse, Reservation, Settlement, Unaffordable
@@ -131,12 +131,24 @@ def test_f062_f063_a_redis_that_goes_away_costs_a_quarter_of_a_second_and_never_
 
 
 async def test_f064_a_slow_redis_is_waited_for(server: Server) -> None:
-    async with limits_at(server.url) as (limiter, _):
+    """By a tenth of a second, within the patience as shipped: never given up early, and served once it answers in time.
+
+    What a busy machine adds may use the rest of the patience up; such a try shows only that all of it was waited.
+    """
+    async with limits_at(server.url) as (limiter, store):
         with server.admin() as admin:
-            admin.client_pause(100)
-        decision = await limiter.take(op(), [images()], [], money(10, 100))
-        assert isinstance(decision, Granted)
-        assert decision.degraded is False
+            for _ in range(10):
+                await until_back(store)
+                began = time.monotonic()
+                admin.client_pause(100)
+                decision = await limiter.take(op(), [images()], [], money(10, 1_000))
+                took_s = time.monotonic() - began
+                is_waited_for = isinstance(decision, Granted) and not decision.degraded
+                if is_waited_for:
+                    break
+                assert (store.outage, took_s >= CALL_S) == (Reason.TIMEOUT, True)
+        assert is_waited_for
+        assert took_s >= 0.1
 
 
 async def test_f065_a_reply_lost_after_execution_takes_tokens_and_money_once(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,8 +15,9 @@ import pytest
 import yaml
 
 from gateway.policies.key_format import digest, new_key
+from tests import canaries
 from tests.faults.deployment import eventually
-from tests.processes import ROOT, SAMURAI, Running, environment, gateway, sandbox, sandbox_settings
+from tests.processes import ROOT, SAMURAI, Running, child, environment, gateway, sandbox, sandbox_settings
 from tests.servers import free_port, running_server, valkey_binary
 
 SOON_S = 20.0
@@ -42,17 +44,8 @@ MODELS = {"openai": "dall-e-3", "replicate": "flux-schnell", "ideogram": "ideogr
 
 
 def hits(text: str) -> set[str]:
-    """The canaries that `text` holds, as they are, in base64, in hex, or as a URL would spell them."""
-    return {name for name, canary in CANARIES.items() if any(form in text for form in forms(canary))}
-
-
-def forms(canary: str) -> Iterator[str]:
-    yield canary
-    yield quote(canary)
-    yield canary.encode().hex()
-    for shift in range(3):  # wherever it stands in what was encoded
-        encoded = base64.b64encode(b"\0" * shift + canary.encode()).decode().rstrip("=")
-        yield encoded[4 if shift else 0 : -2]
+    """The canaries that `text` holds."""
+    return canaries.hits(text, CANARIES)
 
 
 @dataclass
@@ -244,3 +237,17 @@ def test_the_search_finds_what_is_hidden_in_base64_hex_and_urls() -> None:
         ):
             assert name in hits(f"before {text} after"), (name, text)
     assert hits("nothing to see") == set()
+
+
+def say(text: str) -> None:
+    """A process of the suite that says so and ends."""
+    program = (sys.executable, "-c", "import sys; print(*sys.argv[1:])")
+    with child(text, program=program) as (process, _):
+        process.wait(SOON_S)
+
+
+def test_every_process_of_the_suite_is_searched_when_it_ends() -> None:
+    say("nothing to see")
+    for secret in (CLIENT_KEY, CANARIES["openai token"], "a lighthouse"):
+        with pytest.raises(AssertionError, match="in what a process said"):
+            say(f"an error: {secret}")

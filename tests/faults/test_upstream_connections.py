@@ -59,6 +59,7 @@ def test_f080_headers_that_come_too_late_are_not_asked_for_again(scene: Deployme
     scene.script(vendor.name, {"wire": "stall_headers", "charged": True})
     seen = scene.provoke(f"{vendor.model}-hasty")
     assert is_lost_or_found_again(seen, vendor, "upstream_timeout")
+    assert seen.is_hasty
 
 
 @pytest.mark.parametrize("wire", ["drip", "stall_body"])
@@ -68,6 +69,7 @@ def test_f081_a_body_that_drips_or_stalls_is_given_up_in_time_and_not_bought_aga
     scene.script(vendor.name, {"wire": wire})
     seen = scene.provoke(f"{vendor.model}-hasty")
     assert is_lost_or_found_again(seen, vendor, "upstream_timeout")
+    assert seen.is_hasty
 
 
 @pytest.mark.parametrize("wire", ["truncated", "chunk_cut", "reset_mid_reply"])

@@ -18,7 +18,7 @@ ALL_WITHHELD = {"replicate": {"refuse": "nsfw"}, "ideogram": {"refuse": "unsafe"
 BILLED_IN_VAIN = {"replicate": 1, "ideogram": 3, "vertex": 0}  # Vertex refused both, each in a call of its own
 BILLED = {"replicate": 2, "ideogram": 3, "vertex": 2}  # Ideogram bills what it withholds
 LINKING = [vendor for vendor in ALL if vendor.name != "vertex"]
-NOT_IMAGES = ["corrupt", "truncated", "empty", "html", "svg", "one_pixel"]
+NOT_IMAGES = ["corrupt", "truncated", "empty", "html", "svg", "polyglot", "one_pixel"]
 INWARDS = [
     "http://127.0.0.1:{port}/delivery/x.png",
     "https://169.254.169.254/latest/meta-data",
@@ -77,7 +77,7 @@ def test_f099_a_link_that_is_gone_is_a_loss_and_not_bought_again(scene: Deployme
     seen = scene.provoke(f"{vendor.model}-pair")
     assert (seen.status, seen.code, seen.retry) == (500, "upstream_bad_response", "false")
     assert (seen.charged, seen.creates) == (1, 1)
-    assert seen.on("download") >= 1
+    assert seen.on("download") == 4  # looking again is free
     assert seen.told == {"upstream_bad_response": 1}
     assert scene.sandbox("ledger")["leaks"] == []
 

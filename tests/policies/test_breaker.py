@@ -106,6 +106,30 @@ def test_the_cool_down_grows_with_failed_probes_up_to_its_cap(jitters: list[floa
     assert all(wait_s > 0.74 * LONGEST_S for wait_s in waits[1:])
 
 
+@given(
+    failed_probes=st.integers(0, 20),
+    jitter=st.floats(0, 1, exclude_max=True),
+    since_opened=st.floats(0, 1, exclude_max=True),
+)
+def test_as_shipped_a_vendor_that_has_healed_is_back_within_thirty_seconds(
+    failed_probes: int, jitter: float, since_opened: float
+) -> None:
+    breaker, now_s = Breaker(BreakerRules()), 0.0
+    for _ in range(breaker.rules.over):
+        call(breaker, Lesson.FAILED, now_s)
+    for _ in range(failed_probes):
+        now_s += breaker.wait_s(now_s)
+        probe = breaker.enter(now_s)
+        assert probe is not None
+        breaker.leave(probe, Lesson.FAILED, now_s, jitter)
+    healed_s = now_s = now_s + since_opened * breaker.wait_s(now_s)
+    while stands(breaker) is not State.CLOSED:
+        now_s += 1.0  # a request a second
+        if (probe := breaker.enter(now_s)) is not None:
+            breaker.leave(probe, Lesson.SERVED, now_s, jitter)
+        assert now_s - healed_s <= 30.0
+
+
 def test_a_last_resort_does_not_wait_for_the_cool_down() -> None:
     breaker = opened()
     assert breaker.enter(0.0) is None

@@ -162,6 +162,7 @@ async def test_fields_drift_at_the_paths_named(sandbox: Sandbox, vendors: Vendor
         ({"format": "jpeg"}, (1024, 1024), "JPEG"),
         ({"spoil": "one_pixel"}, (1, 1), "PNG"),
         ({"spoil": "animated"}, (1024, 1024), "WEBP"),
+        ({"spoil": "polyglot"}, (1024, 1024), "PNG"),  # to a reader that does not look behind its end
         ({"spoil": "cmyk"}, (1024, 1024), "JPEG"),
         ({"spoil": "sixteen_bit"}, (1024, 1024), "PNG"),
     ],
