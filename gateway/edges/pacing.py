@@ -239,11 +239,14 @@ class Pacing:
         line.share.end(attempt.id, ending, pause_us, self._now_us())
         # A place of our own making is unknown to Redis, and the moment of its grant is that of another clock.
         alone = self._strays.pop(attempt.id, None) is not None
-        try:
-            args = _end_args(line, attempt.member, ending, 0 if alone else granted_us, pause_us)
-            await self._redis.run(_END, line.keys(*_ENDS), args)
-        except RedisUnavailable:
-            self._owed.append((line, attempt))
+        args = _end_args(line, attempt.member, ending, 0 if alone else granted_us, pause_us)
+        if ending is not Ending.THROTTLED:
+            self._redis.post(_END, line.keys(*_ENDS), args, lambda: self._owed.append((line, attempt)))
+        else:  # whoever tries again is to know of the pause
+            try:
+                await self._redis.run(_END, line.keys(*_ENDS), args)
+            except RedisUnavailable:
+                self._owed.append((line, attempt))
         line.wake()
 
     async def _catch_up(self) -> None:

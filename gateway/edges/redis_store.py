@@ -8,17 +8,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 from hashlib import sha1
 from pathlib import Path
-from ssl import SSLError
 from typing import Any, Self
 
 from redis import exceptions as foreign
 from redis.asyncio import Redis
 
 from gateway.edges.redis_clients import Client, client_for, close
-from gateway.edges.redis_flights import Flights, Word, exchange
+from gateway.edges.redis_faults import NO_OUTAGE, Reason, RedisUnavailable, no_evalsha, refuses_evalsha, unavailable
+from gateway.edges.redis_pipe import Pipe, Word, exchange
 
 __all__ = ["CALL_S", "Reason", "RedisStore", "RedisUnavailable", "Script"]
 
@@ -27,61 +26,6 @@ PROBE_EVERY_S = 0.5
 _DOUBT_S = 0.01
 PROBE_KEY = "{samurai}:probe"  # written, since a read would not notice a full or read-only server
 MAX_CONNECTIONS = 64
-
-
-class Reason(StrEnum):
-    """Why Redis did not do as asked; also a metric's label."""
-
-    REFUSED = "refused"
-    TIMEOUT = "timeout"
-    LOST = "lost"
-    POOL = "pool"
-    AUTH = "auth"
-    TLS = "tls"
-    READONLY = "readonly"
-    OOM = "oom"
-    LOADING = "loading"
-    BUSY = "busy"
-    CLUSTER = "cluster"
-    ERROR = "error"
-
-
-# A full pool and a command that failed by itself say nothing about the server's health.
-_NO_OUTAGE = frozenset({Reason.POOL, Reason.ERROR})
-
-# In this order: the library's own classes overlap.
-_REASONS: tuple[tuple[type[Exception], Reason], ...] = (
-    (foreign.MaxConnectionsError, Reason.POOL),
-    (foreign.AuthenticationError, Reason.AUTH),
-    (foreign.AuthorizationError, Reason.AUTH),
-    (foreign.AuthenticationWrongNumberOfArgsError, Reason.AUTH),
-    (foreign.NoPermissionError, Reason.AUTH),
-    (foreign.BusyLoadingError, Reason.LOADING),
-    (foreign.ReadOnlyError, Reason.READONLY),
-    (foreign.OutOfMemoryError, Reason.OOM),
-    (foreign.ClusterError, Reason.CLUSTER),  # down, or a slot that is on the move for too long
-    (foreign.TryAgainError, Reason.CLUSTER),
-    (foreign.AskError, Reason.CLUSTER),  # and MOVED: the address is a cluster's, but does not say so
-    (foreign.TimeoutError, Reason.TIMEOUT),
-    (TimeoutError, Reason.TIMEOUT),
-)
-
-# Error codes that the library has no class for.
-_CODES = {"BUSY": Reason.BUSY, "MISCONF": Reason.READONLY, "NOREPLICAS": Reason.READONLY}
-
-_BROKEN = (ConnectionResetError, BrokenPipeError)
-
-
-class RedisUnavailable(Exception):  # noqa: N818 - it is a state to be handled, and reads so at every `except`
-    """Redis did not do as asked. Whether a command was carried out is unknown: repeat only what may be repeated.
-
-    `detail` is the server's own wording, for the log.
-    """
-
-    def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(f"Redis is unavailable: {reason}")
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +50,13 @@ class RedisStore:
 
     def __init__(self, url: str, *, call_s: float = CALL_S, max_connections: int = MAX_CONNECTIONS) -> None:
         self._client: Client = client_for(url, connect_s=call_s, max_connections=max_connections)
-        self._flights = Flights(self._client, call_s) if isinstance(self._client, Redis) else None
+        self._pipe = Pipe(self._client, call_s) if isinstance(self._client, Redis) else None
         self._call_s = call_s
         self._outage: Reason | None = None
         self._healer: asyncio.Task[None] | None = None
         self.is_confirmed = False
         self._evalsha_works = True
+        self._posted: set[asyncio.Task[None]] = set()
 
     @property
     def outage(self) -> Reason | None:
@@ -130,15 +75,46 @@ class RedisStore:
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """Run a script, which must tolerate being run again. Raises RedisUnavailable."""
-        if self._flights is None or not self._evalsha_works or self._outage is not None:
+        if self._pipe is None or not self._evalsha_works or self._outage is not None:
             return await self._within_limits(self._run, script, (len(keys), *keys, *args))
         try:  # in company; a cluster's client decides for each command where it goes
-            return await self._flights.send("EVALSHA", script.sha, len(keys), *keys, *args)
+            return await self._pipe.send("EVALSHA", script.sha, len(keys), *keys, *args)
         except (foreign.RedisError, OSError) as error:
-            if not isinstance(error, foreign.NoScriptError) and not _no_evalsha(error):
+            if not isinstance(error, foreign.NoScriptError) and not no_evalsha(error):
                 raise self._unavailable(error) from None
-            self._evalsha_works = not _no_evalsha(error)
+            self._evalsha_works = not no_evalsha(error)
         return await self._within_limits(self._eval, script, (len(keys), *keys, *args))
+
+    def post(self, script: Script, keys: Sequence[str], args: Sequence[str | int], lost: Callable[[], None]) -> None:
+        """Run a script without waiting for it; `lost` is called when Redis did not do it."""
+        if self._pipe is None or not self._evalsha_works or self._outage is not None:
+            self._post_slowly(script, keys, args, lost)
+            return
+
+        def look(future: "asyncio.Future[Any]") -> None:
+            error = None if future.cancelled() else future.exception()
+            if isinstance(error, foreign.NoScriptError) or no_evalsha(error):
+                self._post_slowly(script, keys, args, lost)
+                return
+            if isinstance(error, Exception):
+                self._unavailable(error)
+            if future.cancelled() or error is not None:
+                lost()
+
+        self._pipe.post("EVALSHA", script.sha, len(keys), *keys, *args).add_done_callback(look)
+
+    def _post_slowly(
+        self, script: Script, keys: Sequence[str], args: Sequence[str | int], lost: Callable[[], None]
+    ) -> None:
+        async def run() -> None:
+            try:
+                await self.run(script, keys, args)
+            except RedisUnavailable:
+                lost()
+
+        posted = asyncio.create_task(run(), name="redis-post")
+        self._posted.add(posted)
+        posted.add_done_callback(self._posted.discard)
 
     async def run_all(
         self,
@@ -162,7 +138,7 @@ class RedisStore:
             async with asyncio.timeout(self._call_s):
                 await self._client.execute_command("SET", PROBE_KEY, 1, "PX", 1000)
         except (foreign.RedisError, foreign.RedisClusterException, OSError) as error:
-            raise _translated(error) from None
+            raise unavailable(error) from None
 
     async def aclose(self) -> None:
         """Stop asking, and close all connections."""
@@ -170,8 +146,10 @@ class RedisStore:
             self._healer.cancel()
             with suppress(asyncio.CancelledError):
                 await self._healer
-        if self._flights is not None:
-            await self._flights.aclose()
+        if self._posted:
+            await asyncio.wait(self._posted, timeout=self._call_s)
+        if self._pipe is not None:
+            await self._pipe.aclose()
         await close(self._client)
 
     async def _within_limits(self, act: Callable[..., Awaitable[Any]], *args: Any) -> Any:
@@ -191,7 +169,7 @@ class RedisStore:
             except foreign.NoScriptError:
                 pass  # EVAL below also loads it
             except foreign.ResponseError as error:
-                if not _refuses_evalsha(error):
+                if not refuses_evalsha(error):
                     raise
                 self._evalsha_works = False
         return await self._eval(script, rest)
@@ -208,7 +186,7 @@ class RedisStore:
             [("EVALSHA", one.sha, len(keys), *keys, *args) for one, keys, args in calls], then
         )
         for number, (script, keys, args) in enumerate(calls):
-            if isinstance(replies[number], foreign.NoScriptError) or _no_evalsha(replies[number]):
+            if isinstance(replies[number], foreign.NoScriptError) or no_evalsha(replies[number]):
                 replies[number] = await self._run(script, (len(keys), *keys, *args))
         for reply in replies:
             if isinstance(reply, Exception):
@@ -226,11 +204,11 @@ class RedisStore:
 
     def _unavailable(self, error: Exception) -> RedisUnavailable:
         """The one exception for this failure, which may be the beginning of an outage."""
-        unavailable = _translated(error)
-        if unavailable.reason not in _NO_OUTAGE and self._outage is None:
-            self._outage = unavailable.reason
+        away = unavailable(error)
+        if away.reason not in NO_OUTAGE and self._outage is None:
+            self._outage = away.reason
             self._watch()
-        return unavailable
+        return away
 
     def _watch(self) -> None:
         if self._healer is None or self._healer.done():
@@ -255,42 +233,8 @@ class RedisStore:
         """Let go of connections that may lead to a dead or demoted server; a cluster's client does so by itself."""
         if isinstance(self._client, Redis):
             pool = self._client.connection_pool
-            if self._flights is not None:
-                await self._flights.give_back()
+            if self._pipe is not None:
+                self._pipe.renew()
             with suppress(foreign.RedisError, OSError):
                 await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call] # theirs
                 await pool.disconnect(inuse_connections=False)
-
-
-def _no_evalsha(reply: Any) -> bool:
-    return isinstance(reply, foreign.ResponseError) and _refuses_evalsha(reply)
-
-
-def _refuses_evalsha(error: foreign.ResponseError) -> bool:
-    text = str(error).lower()
-    return any(words in text for words in ("evalsha", "unknown command", "unsupported", "not supported"))
-
-
-def _translated(error: Exception) -> RedisUnavailable:
-    return RedisUnavailable(_reason(error), str(error))
-
-
-def _reason(error: Exception) -> Reason:
-    for kind, reason in _REASONS:
-        if isinstance(error, kind):
-            return reason
-    if isinstance(error, foreign.RedisClusterException):
-        # Where no node would have us, the last one's reason comes wrapped.
-        return _reason(error.__cause__) if isinstance(error.__cause__, foreign.RedisError) else Reason.CLUSTER
-    if isinstance(error, foreign.ConnectionError):
-        if isinstance(error.__cause__, foreign.RedisError):
-            return _reason(error.__cause__)  # what went wrong in the handshake comes wrapped
-        if isinstance(error.__context__, SSLError):
-            return Reason.TLS
-        if isinstance(error.__cause__, TimeoutError):
-            return Reason.POOL  # the queue for a connection was too long
-        never_connected = isinstance(error.__context__, OSError) and not isinstance(error.__context__, _BROKEN)
-        return Reason.REFUSED if never_connected else Reason.LOST
-    if isinstance(error, OSError):
-        return Reason.LOST
-    return _CODES.get(str(error).partition(" ")[0], Reason.ERROR)
