@@ -73,6 +73,19 @@ volumeMounts:
   - {name: tmp, mountPath: /tmp}
 {{- end -}}
 
+{{/* Containers of the user's own: what they do not say of their security, the chart says. */}}
+{{- define "samurai.extraContainers" -}}
+{{- range .containers }}
+{{- $container := deepCopy . }}
+{{- $context := default dict $container.securityContext }}
+{{- range $name, $value := $.root.Values.securityContext }}
+{{- if not (hasKey $context $name) }}{{ $_ := set $context $name $value }}{{ end }}
+{{- end }}
+{{- $_ := set $container "securityContext" $context }}
+- {{- toYaml $container | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{- define "samurai.volumes" -}}
 - name: config
   configMap: {name: {{ include "samurai.fullname" . }}-config}
@@ -131,15 +144,11 @@ initContainers:
   {{- if .Values.sandbox.enabled }}
   - {{- include "samurai.sandboxContainer" . | nindent 4 }}
   {{- end }}
-  {{- with .Values.extraInitContainers }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "samurai.extraContainers" (dict "root" . "containers" .Values.extraInitContainers) | nindent 2 }}
 {{- end }}
 containers:
   - {{- include "samurai.gatewayContainer" . | nindent 4 }}
-  {{- with .Values.extraContainers }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "samurai.extraContainers" (dict "root" . "containers" .Values.extraContainers) | nindent 2 }}
 volumes:
   {{- include "samurai.volumes" . | nindent 2 }}
 {{- with include "samurai.topologySpread" . | trim }}
