@@ -10,7 +10,7 @@ import pytest
 
 from gateway.settings.loading import load
 from gateway.vendors import dialects
-from tests.chart.charts import SETS, Rendered, containers, merged, render, rendered, values_of
+from tests.chart.charts import CHART, SETS, Rendered, containers, mapping, merged, render, rendered, values_of
 from tests.chart.test_settings import environment_of
 
 OBJECT = {"store": {"mode": "object", "url": "s3://images"}}
@@ -124,6 +124,35 @@ def test_a_container_of_ones_own_is_as_restricted_as_ours_unless_it_says_otherwi
     loose = {"name": "a", "image": "b:1", "securityContext": {"readOnlyRootFilesystem": False}}
     [last] = containers(minimal({"extraContainers": [loose]}).gateway["spec"]["template"]["spec"])[1:]
     assert last["securityContext"] == ours | {"readOnlyRootFilesystem": False}
+
+
+def test_what_the_readme_says_of_gkes_gateway_fits_the_chart() -> None:
+    readme = (CHART / "README.md").read_text()
+    [example] = [text for text in re.findall(r"^```yaml\n(.*?)^```", readme, re.M | re.S) if "GCPBackendPolicy" in text]
+    one = minimal(mapping(example))
+    [route] = one.of("HTTPRoute")
+    service = route["spec"]["rules"][0]["backendRefs"][0]["name"]
+    policies = [*one.of("GCPBackendPolicy"), *one.of("HealthCheckPolicy")]
+    assert [policy["spec"]["targetRef"]["name"] for policy in policies] == [service] * 2
+    patience_s = policies[0]["spec"]["default"]["timeoutSec"]
+    assert f"{patience_s}s" == route["spec"]["rules"][0]["timeouts"]["request"]
+    asked = policies[1]["spec"]["default"]["config"]["httpHealthCheck"]
+    assert asked["requestPath"] == one.container["readinessProbe"]["httpGet"]["path"]
+    assert {"name": "admin", "containerPort": asked["port"]} in one.container["ports"]
+
+
+def test_the_metric_that_the_readme_has_adapted_is_the_one_that_the_autoscaler_asks_for() -> None:
+    [series] = re.findall(r"seriesQuery: '(\w+)\{", (CHART / "README.md").read_text())
+    [scaler] = rendered("full").of("HorizontalPodAutoscaler")
+    assert series in [each["pods"]["metric"]["name"] for each in scaler["spec"]["metrics"] if "pods" in each]
+
+
+@pytest.mark.parametrize("port", [80, 8080])
+def test_helm_test_may_reach_the_service_by_its_own_port(port: int) -> None:
+    """AWS's network plugin looks at the Service's address and port, before they become the pod's."""
+    one = minimal({"service": {"port": port}})
+    [policy] = [each for each in one.of("NetworkPolicy") if each["metadata"]["name"].endswith("-test")]
+    assert [rule["port"] for rule in policy["spec"]["egress"][1]["ports"]] == list(dict.fromkeys([8080, 8081, port]))
 
 
 @pytest.mark.parametrize("name", SETS)
