@@ -4,6 +4,15 @@
 {{- toYaml (merge (dict "httpGet" (dict "path" .path "port" "admin")) .probe) -}}
 {{- end -}}
 
+{{/* The gateway's resources. A pod that may fill an emptyDir asks for a node with so much room. */}}
+{{- define "samurai.resources" -}}
+{{- $resources := deepCopy .Values.resources -}}
+{{- $given := or (hasKey $resources.requests "ephemeral-storage") (hasKey $resources.limits "ephemeral-storage") -}}
+{{- $limit := include "samurai.spoolLimit" . -}}
+{{- if and $limit (not $given) -}}{{- $_ := set $resources.requests "ephemeral-storage" $limit -}}{{- end -}}
+{{- toYaml $resources -}}
+{{- end -}}
+
 {{- define "samurai.gatewayContainer" -}}
 name: gateway
 image: {{ include "samurai.image" (dict "image" .Values.image "tag" .Chart.AppVersion) }}
@@ -32,7 +41,7 @@ lifecycle:
 securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
 resources:
-  {{- toYaml .Values.resources | nindent 2 }}
+  {{- include "samurai.resources" . | nindent 2 }}
 volumeMounts:
   - {name: config, mountPath: /etc/samurai, readOnly: true}
   - {name: state, mountPath: /var/lib/samurai}

@@ -64,6 +64,13 @@ def test_a_limit_is_understood_in_every_unit(limit: str, spool: str) -> None:
     assert minimal(OBJECT, {"tmp": {"sizeLimit": limit}}).config["admission"] == {"spool": spool}
 
 
+def test_a_pod_that_may_fill_the_nodes_disk_asks_for_so_much_of_it() -> None:
+    assert "ephemeral-storage" not in minimal().container["resources"]["requests"]
+    assert minimal(OBJECT).container["resources"]["requests"]["ephemeral-storage"] == "4Gi"
+    mine = {"resources": {"limits": {"ephemeral-storage": "3Gi"}}}
+    assert "ephemeral-storage" not in minimal(OBJECT, mine).container["resources"]["requests"]
+
+
 def test_what_is_said_of_admission_stays_as_it_is_where_it_fits() -> None:
     mine = {"admission": {"spool": "512MiB", "loop_lag": "100ms"}}
     assert minimal(OBJECT, {"config": mine}).config["admission"] == mine["admission"]
@@ -91,6 +98,8 @@ def test_the_notes_say_the_address_that_was_configured() -> None:
 
 def test_the_notes_tell_what_only_the_installer_can_know() -> None:
     assert hints(rendered("minimal")) == []
+    assert "helm test samurai -n images" in rendered("minimal").notes
+    assert "helm test" not in minimal({"tests": {"enabled": False}}).notes
     outside = hints(minimal({"service": {"type": "LoadBalancer"}}))
     assert [text for text in outside if "config.server.public.base_url" in text] == outside != []
     monitored = hints(minimal(MONITORED))
