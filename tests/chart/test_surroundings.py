@@ -89,6 +89,13 @@ def test_links_begin_with_the_first_host_that_is_one() -> None:
         minimal(wild)
 
 
+def test_clients_addresses_are_kept_where_that_was_asked_for() -> None:
+    assert rendered("full").one("Service", "pictures")["spec"]["externalTrafficPolicy"] == "Local"
+    port = minimal({"service": {"type": "NodePort"}}).one("Service", "samurai")["spec"]
+    assert port["externalTrafficPolicy"] == "Cluster"
+    assert "externalTrafficPolicy" not in rendered("minimal").one("Service", "samurai")["spec"], "refused there"
+
+
 def test_the_notes_say_the_address_that_was_configured() -> None:
     one = minimal({"config": {"server": {"public": {"base_url": "https://pictures.example.com"}}}})
     assert "curl https://pictures.example.com/v1/images/generations" in one.notes
