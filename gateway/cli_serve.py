@@ -16,6 +16,7 @@ from gateway.cli_sandbox import DEMO_KEY, SandboxFailed, sandbox_beside
 from gateway.cli_settings import ConfigOption, load_anew, settings_from
 from gateway.edges.embedded_valkey import EmbeddedError
 from gateway.edges.redis_policy import NotAdmitted
+from gateway.journaling import spool_beside
 from gateway.policies.key_format import digest
 from gateway.replicas import Fleet, Replica, supervise
 from gateway.server import CannotListen
@@ -128,7 +129,10 @@ def _sandbox_of(settings: Settings) -> tuple[str, int]:
     return address
 
 
-def _state_of(settings: Settings) -> Path | None:
-    """Where an embedded Valkey keeps its data: beside the images, so that one volume holds all there is."""
-    directory = settings.store.directory
-    return None if directory is None else directory.parent / "valkey"
+def _state_of(settings: Settings) -> Path:
+    """Where an embedded Valkey keeps its data: beside the images, so that one volume holds all there is.
+
+    With an object store it is beside the journal, which has to be on a disk that stays, too.
+    """
+    directory = settings.store.directory or spool_beside(settings)
+    return directory.parent / "valkey"

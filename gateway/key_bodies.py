@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType, ValidationError, convert
 from msgspec.structs import asdict, fields
@@ -16,7 +16,7 @@ from gateway.domain.wire import unix_seconds
 from gateway.policies.key_records import KeyRecord
 from gateway.policies.strict_json import parse_object
 from gateway.policies.wording import is_encodable, name_of
-from gateway.settings.kinds import Delay, ModelId, Money, PositiveInt, duration_s
+from gateway.settings.kinds import Delay, Money, PositiveInt, duration_s
 
 __all__ = ["KeyChanges", "NewKey", "NoMembers", "Rotation", "changed", "overlap_s", "read_members"]
 
@@ -31,7 +31,8 @@ _Note = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f]{0,256}\Z")]
 _Metadata = Annotated[dict[_KeyId, _Note | None], Meta(max_length=64)]
 _Ceiling = PositiveInt | UnsetType | None
 _Dollars = Money | UnsetType | None
-_Models = Annotated[tuple[Literal["*"] | ModelId, ...], Meta(min_length=1, max_length=256)]
+# "*", or what the configuration knows: that is checked by `changed`.
+_Models = Annotated[tuple[Annotated[str, Meta(max_length=128)], ...], Meta(min_length=1, max_length=256)]
 _Priority = Annotated[int, Meta(ge=0, le=9)]
 
 

@@ -93,6 +93,14 @@ def error_of(reply: httpx2.Response) -> tuple[int, str, str | None]:
     return reply.status_code, error["code"], error["param"]
 
 
+async def test_all_models_are_named_by_a_star_as_in_the_configuration(client: httpx2.AsyncClient) -> None:
+    made = await client.post("/admin/keys", json={"id": "web", "models": ["*"]})
+    assert (made.status_code, made.json()["key"]["models"]) == (201, ["*"])
+    changed = await client.patch("/admin/keys/web", json={"models": ["flux-schnell"]})
+    assert changed.json()["models"] == ["flux-schnell"]
+    assert (await client.patch("/admin/keys/web", json={"models": ["*"]})).json()["models"] == ["*"]
+
+
 async def test_a_key_is_made_shown_changed_and_ended(client: httpx2.AsyncClient) -> None:
     wish = {
         "id": "web",

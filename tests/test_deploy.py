@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from gateway.cli_serve import serve
+from tests.observability.prometheus import PROMTOOL, needs_prometheus
 from tests.processes import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -71,6 +73,18 @@ def test_prometheus_finds_its_rules_and_the_second_port(services: dict[str, Any]
     admin = yaml.safe_load((ROOT / "config/gateway.yaml").read_text())["server"]["admin"]
     assert (found["names"], found["port"], job["metrics_path"]) == (["gateway"], admin["port"], "/metrics")
     assert admin["host"] == "0.0.0.0"
+
+
+@needs_prometheus
+def test_prometheus_itself_takes_its_configuration_with_the_rules(services: dict[str, Any], tmp_path: Path) -> None:
+    text = (DEPLOY / "prometheus.yml").read_text()
+    for target, source in _mounts(services["prometheus"]).items():
+        text = text.replace(target, str((DEPLOY / source).resolve()))
+    (tmp_path / "prometheus.yml").write_text(text)
+    command = [PROMTOOL, "check", "config", str(tmp_path / "prometheus.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"[1-9]\d* rules found", done.stdout)
 
 
 def test_grafana_finds_the_dashboards_and_prometheus(services: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The dashboard of limits and money: who uses what, and what is not known to have been paid?"""
 
-from tools.dashboard_queries import JOBS, areas, lines, of, rate, stat, top
+from tools.dashboard_queries import DEPLOYMENTS, areas, lines, of, rate, stat, top
 from tools.grafana import Dashboard, Panel, Query, Row
 
 __all__ = ["KEYS_AND_MONEY"]
@@ -172,5 +172,5 @@ KEYS_AND_MONEY = Dashboard(
             ),
         ),
     ),
-    (JOBS,),
+    DEPLOYMENTS,
 )

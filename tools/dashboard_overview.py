@@ -2,8 +2,8 @@
 
 from tools.dashboard_queries import (
     ACCEPTED,
+    DEPLOYMENTS,
     JOB,
-    JOBS,
     OK,
     RATE,
     an_hour,
@@ -244,5 +244,5 @@ OVERVIEW = Dashboard(
             ),
         ),
     ),
-    (JOBS,),
+    DEPLOYMENTS,
 )

@@ -57,7 +57,8 @@ def _explanation(seen: Run) -> list[str]:
     silence = seen.moments["silence"] - seen.started
     words = (
         f"{_span(seen):.0f} seconds of a real run. White: all is well, for {trouble:.0f} s. Shaded: vendors, limits, "
-        f"the store and the loop in trouble, until {silence:.0f} s. Grey: no traffic, no Redis, a replica killed."
+        f"the store and the loop in trouble, until {silence:.0f} s. Grey: no Redis, a replica killed, three requests "
+        "at the end."
     )
     return [text(_MARGIN, 48, words, 12, "#66727f")]
 

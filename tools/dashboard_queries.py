@@ -5,8 +5,8 @@ from tools.grafana import Panel, Query, Variable
 __all__ = [
     "ACCEPTED",
     "ACCOUNT",
+    "DEPLOYMENTS",
     "JOB",
-    "JOBS",
     "NOT_CLOSED",
     "OK",
     "RATE",
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 RATE = "[$__rate_interval]"
-JOB = 'job=~"$job"'
+JOB = 'namespace=~"$namespace",job=~"$job"'
 ACCOUNT = 'account=~"$account"'
 
 
@@ -60,7 +60,10 @@ def top(labels: str, metric: str, *matchers: str) -> str:
 OK = 'code="ok"'
 ACCEPTED = 'status=~"200|5.."'
 NOT_CLOSED = 'state!="closed"'
-JOBS = Variable("job", "samurai_build_info", "job")
+DEPLOYMENTS = (
+    Variable("namespace", "samurai_build_info", "namespace"),  # without one, as on a single machine, all is chosen
+    Variable("job", 'samurai_build_info{namespace=~"$namespace"}', "job"),
+)
 
 
 def stat(title: str, description: str, expr: str, unit: str = "short", **more: float | None) -> Panel:

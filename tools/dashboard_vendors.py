@@ -2,7 +2,7 @@
 
 from tools.dashboard_queries import (
     ACCOUNT,
-    JOBS,
+    DEPLOYMENTS,
     NOT_CLOSED,
     OK,
     an_hour,
@@ -239,5 +239,5 @@ VENDORS = Dashboard(
             ),
         ),
     ),
-    (JOBS, Variable("account", "samurai_vendor_calls_total", "account")),
+    (*DEPLOYMENTS, Variable("account", 'samurai_vendor_calls_total{namespace=~"$namespace",job=~"$job"}', "account")),
 )

@@ -1,5 +1,6 @@
 """Opening the place where images are kept, by its address."""
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,9 @@ _CLOUDS: Mapping[str, type[S3Store] | type[GCSStore] | type[AzureStore]] = {
     "gs": GCSStore,
     "az": AzureStore,
 }
+
+# Where obstore finds a server other than the cloud's own.
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 
 # Tries are counted by `Assets`, alike for every store, so none are hidden in here. The long timeout bounds a whole
 # exchange, and a client may read an image slowly; single tries are bounded by `Assets`.
@@ -40,13 +44,20 @@ def open_store(url: str, options: Mapping[str, str]) -> ObjectStore:
         return _open_directory(url)
     if scheme not in _CLOUDS:
         raise ValueError("the store's address must start with file://, s3://, gs:// or az://")
-    client: ClientConfig = {**_CLIENT, "allow_http": options.get("endpoint", "").startswith("http://")}
+    client: ClientConfig = {**_CLIENT, "allow_http": _is_in_the_clear(options)}
     config: Any = dict(options)
     try:
         return _CLOUDS[scheme].from_url(url, config=config, client_options=client, retry_config=_NO_RETRIES)
     except BaseError as error:
         # The full text may repeat an option's value, and some options are secrets.
         raise ValueError(f"the store's address or options are not understood ({type(error).__name__})") from None
+
+
+def _is_in_the_clear(options: Mapping[str, str]) -> bool:
+    """Whether whoever runs this has named an endpoint that speaks http. AWS_ALLOW_HTTP has no say beside options."""
+    given = (options.get("endpoint"), *map(os.environ.get, _ENDPOINTS))
+    endpoint = next(filter(None, given), "")
+    return endpoint.startswith("http://")
 
 
 def _open_directory(url: str) -> LocalStore:

@@ -18,7 +18,7 @@ from gateway.policies.purses import Period, Purse
 __all__ = ["LAG_EVERY_S", "LOOK_EVERY_S", "Watch"]
 
 LAG_EVERY_S = 0.25
-LOOK_EVERY_S = 10.0  # the store's probe costs money in a cloud, and readiness asks as often
+LOOK_EVERY_S = 10.0  # the store's probe costs money in a cloud; readiness goes by the same ones
 MOST_PURSES = 500  # a look, some tens of milliseconds of Redis's time; the others come next
 
 

@@ -12,12 +12,32 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The address that clients see. */}}
+{{/* The first of some host names that is one; empty where all are wildcards. */}}
+{{- define "samurai.firstHost" -}}
+{{- range . -}}{{- if not (hasPrefix "*" .) -}}{{- . -}}{{- break -}}{{- end -}}{{- end -}}
+{{- end -}}
+
+{{/* The address that clients see from outside, by Ingress or HTTPRoute; empty without one. */}}
+{{- define "samurai.outsideUrl" -}}
+{{- $own := dig "server" "public" "base_url" "" .Values.config -}}
+{{- $ingress := .Values.ingress.enabled | ternary (include "samurai.firstHost" .Values.ingress.hosts) "" -}}
+{{- $route := .Values.httpRoute.enabled | ternary (include "samurai.firstHost" .Values.httpRoute.hostnames) "" -}}
+{{- if $own -}}
+{{- $own -}}
+{{- else if $ingress -}}
+{{- printf "%s://%s" (empty .Values.ingress.tls | ternary "http" "https") $ingress -}}
+{{- else if $route -}}
+{{- printf "https://%s" $route -}}
+{{- else if or .Values.ingress.enabled .Values.httpRoute.enabled -}}
+{{- fail "config.server.public.base_url is needed: image links are built from it, and every host name given is a wildcard" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The address that image links are built from. */}}
 {{- define "samurai.baseUrl" -}}
-{{- if and .Values.ingress.enabled .Values.ingress.hosts -}}
-{{- printf "%s://%s" (empty .Values.ingress.tls | ternary "http" "https") (first .Values.ingress.hosts) -}}
-{{- else if and .Values.httpRoute.enabled .Values.httpRoute.hostnames -}}
-{{- printf "https://%s" (first .Values.httpRoute.hostnames) -}}
+{{- $outside := include "samurai.outsideUrl" . -}}
+{{- if $outside -}}
+{{- $outside -}}
 {{- else -}}
 {{- printf "http://%s.%s.svc:%d" (include "samurai.fullname" .) .Release.Namespace (int .Values.service.port) -}}
 {{- end -}}
@@ -76,8 +96,43 @@
 {{- toYaml $store -}}
 {{- end -}}
 
+{{/* How much may be on its way. On an emptyDir the gateway sees the node's disk, and whoever outgrows the limit is killed
+in the middle of paid work: there it is told half of the limit. Elsewhere it looks at its disk by itself. */}}
+{{- define "samurai.admission" -}}
+{{- $admission := deepCopy (default dict .Values.config.admission) -}}
+{{- $limit := include "samurai.spoolLimit" . -}}
+{{- if $limit -}}
+{{- $bytes := include "samurai.bytes" $limit | int64 -}}
+{{- if not $admission.spool -}}
+{{- $_ := set $admission "spool" (printf "%dMiB" (div $bytes 2097152)) -}}
+{{- else if ge (include "samurai.bytes" $admission.spool | int64) $bytes -}}
+{{- fail (printf "config.admission.spool is %s, but images on their way lie on an emptyDir of %s, and a pod that outgrows it is killed in the middle of paid work. Lower it, raise the limit, or leave it out." $admission.spool $limit) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $admission -}}
+{{- end -}}
+
+{{/* The limit of the emptyDir that images on their way lie on; empty where they lie on a volume. */}}
+{{- define "samurai.spoolLimit" -}}
+{{- if eq .Values.store.mode "object" -}}
+{{- .Values.tmp.sizeLimit -}}
+{{- else if not .Values.persistence.enabled -}}
+{{- .Values.persistence.size -}}
+{{- end -}}
+{{- end -}}
+
+{{/* `2Gi`, `1.5G` or `512MiB` in bytes. */}}
+{{- define "samurai.bytes" -}}
+{{- $number := regexFind "^[0-9]+([.][0-9]+)?" . | float64 -}}
+{{- $unit := regexFind "[A-Za-z]*$" . | trimSuffix "B" -}}
+{{- $powers := dict "" 1 "k" 1000 "K" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "P" 1000000000000000
+      "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}
+{{- mulf $number (get $powers $unit) | floor | int64 -}}
+{{- end -}}
+
 {{- define "samurai.config" -}}
 {{- $config := deepCopy .Values.config -}}
+{{- with include "samurai.admission" . | fromYaml -}}{{- $_ := set $config "admission" . -}}{{- end -}}
 {{- range $name, $value := include "samurai.offer" . | fromYaml -}}{{- $_ := set $config $name $value -}}{{- end -}}
 {{- $_ := set $config "server" (include "samurai.server" . | fromYaml) -}}
 {{- $_ := set $config "redis" (include "samurai.redisSettings" . | fromYaml) -}}

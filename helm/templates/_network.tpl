@@ -1,20 +1,20 @@
-{{/* Who may reach the gateway, and whom it may reach. */}}
+{{/* Who may reach the gateway, and whom it may reach. Ports are numbers: not every network plugin knows them by name. */}}
 
 {{- define "samurai.ingressRules" -}}
 {{- with .Values.networkPolicy.ingress -}}
 - ports:
-    - {protocol: TCP, port: http}
+    - {protocol: TCP, port: 8080}
   {{- with .from }}
   from:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 - ports:
-    - {protocol: TCP, port: admin}
+    - {protocol: TCP, port: 8081}
   from:
     {{- toYaml (default (list (dict "podSelector" dict)) .metricsFrom) | nindent 4 }}
 - ports:
-    - {protocol: TCP, port: http}
-    - {protocol: TCP, port: admin}
+    - {protocol: TCP, port: 8080}
+    - {protocol: TCP, port: 8081}
   from:
     - podSelector:
         matchLabels:

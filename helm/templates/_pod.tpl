@@ -4,6 +4,15 @@
 {{- toYaml (merge (dict "httpGet" (dict "path" .path "port" "admin")) .probe) -}}
 {{- end -}}
 
+{{/* The gateway's resources. A pod that may fill an emptyDir asks for a node with so much room. */}}
+{{- define "samurai.resources" -}}
+{{- $resources := deepCopy .Values.resources -}}
+{{- $given := or (hasKey $resources.requests "ephemeral-storage") (hasKey $resources.limits "ephemeral-storage") -}}
+{{- $limit := include "samurai.spoolLimit" . -}}
+{{- if and $limit (not $given) -}}{{- $_ := set $resources.requests "ephemeral-storage" $limit -}}{{- end -}}
+{{- toYaml $resources -}}
+{{- end -}}
+
 {{- define "samurai.gatewayContainer" -}}
 name: gateway
 image: {{ include "samurai.image" (dict "image" .Values.image "tag" .Chart.AppVersion) }}
@@ -32,7 +41,7 @@ lifecycle:
 securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
 resources:
-  {{- toYaml .Values.resources | nindent 2 }}
+  {{- include "samurai.resources" . | nindent 2 }}
 volumeMounts:
   - {name: config, mountPath: /etc/samurai, readOnly: true}
   - {name: state, mountPath: /var/lib/samurai}
@@ -71,6 +80,19 @@ resources:
   {{- toYaml .Values.sandbox.resources | nindent 2 }}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
+{{- end -}}
+
+{{/* Containers of the user's own: what they do not say of their security, the chart says. */}}
+{{- define "samurai.extraContainers" -}}
+{{- range .containers }}
+{{- $container := deepCopy . }}
+{{- $context := default dict $container.securityContext }}
+{{- range $name, $value := $.root.Values.securityContext }}
+{{- if not (hasKey $context $name) }}{{ $_ := set $context $name $value }}{{ end }}
+{{- end }}
+{{- $_ := set $container "securityContext" $context }}
+- {{- toYaml $container | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- define "samurai.volumes" -}}
@@ -131,15 +153,11 @@ initContainers:
   {{- if .Values.sandbox.enabled }}
   - {{- include "samurai.sandboxContainer" . | nindent 4 }}
   {{- end }}
-  {{- with .Values.extraInitContainers }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "samurai.extraContainers" (dict "root" . "containers" .Values.extraInitContainers) | nindent 2 }}
 {{- end }}
 containers:
   - {{- include "samurai.gatewayContainer" . | nindent 4 }}
-  {{- with .Values.extraContainers }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "samurai.extraContainers" (dict "root" . "containers" .Values.extraContainers) | nindent 2 }}
 volumes:
   {{- include "samurai.volumes" . | nindent 2 }}
 {{- with include "samurai.topologySpread" . | trim }}

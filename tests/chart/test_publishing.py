@@ -31,6 +31,18 @@ def test_the_image_is_published_under_the_name_and_tag_that_the_chart_asks_for(t
     assert tags == f"{IMAGE['registry']}/{IMAGE['repository']}:{CHARTS_OWN['appVersion']}"
 
 
+def test_everything_that_is_published_is_attested_by_the_job_that_made_it() -> None:
+    for name, made in {
+        "build": "dist/samurai_gateway-*",
+        "image": "${{ steps.name.outputs.image }}",
+        "chart": "dist/*.tgz",
+    }.items():
+        job = RELEASE["jobs"][name]
+        attested = [step["with"] for step in job["steps"] if step.get("uses", "").startswith("actions/attest@")]
+        assert made in {step.get("subject-path", step.get("subject-name")) for step in attested}
+        assert job["permissions"] | {"id-token": "write", "attestations": "write"} == job["permissions"]
+
+
 def test_the_chart_and_the_program_have_one_version() -> None:
     program = (ROOT / "pyproject.toml").read_text()
     assert f'\nversion = "{CHARTS_OWN["appVersion"]}"\n' in program

@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 from ast import literal_eval
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.processes import ROOT, STOP_DEADLINE_S, Output
@@ -128,10 +129,17 @@ def lend_index(path: Path) -> list[str]:
 
 
 @contextmanager
-def started(image: Image, container: str, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]", Output]]:
-    """The image's entry point as its own user, with `arguments` in the place of its CMD."""
+def started(
+    image: Image,
+    container: str,
+    *arguments: str,
+    program: Sequence[str] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[tuple["subprocess.Popen[str]", Output]]:
+    """The image's entry point (or `program`) as its own user, with `arguments` in the place of its CMD."""
     config = image.config
-    settings = [part for pair in config["Env"] for part in ("--env", pair)]
+    given = [*config["Env"], *(f"{name}={value}" for name, value in environment.items())]
+    settings = [part for pair in given for part in ("--env", pair)]
     command = [
         "run",
         "--isolation",
@@ -143,7 +151,7 @@ def started(image: Image, container: str, *arguments: str) -> Iterator[tuple["su
         *settings,
     ]
     process = subprocess.Popen(
-        image.builder.command(*command, container, "--", *config["Entrypoint"], *arguments),
+        image.builder.command(*command, container, "--", *(program or config["Entrypoint"]), *arguments),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

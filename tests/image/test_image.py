@@ -16,23 +16,26 @@ import pytest
 from gateway.domain.picture import ImageFormat, ImageInfo, Size
 from gateway.policies.image_header import read_header
 from tests.image.building import Image, started
-from tests.processes import START_DEADLINE_S, STOP_DEADLINE_S, Output, demo_key
+from tests.processes import ROOT, START_DEADLINE_S, STOP_DEADLINE_S, Output, demo_key
 from tests.servers import free_port
 
 NOBODY = "65532:65532"
 SANDBOX = "/usr/share/samurai/config/sandbox.yaml"
+HELM_TEST_DEADLINE_S = 180.0
 OWN_BYTES = 250 * 2**20  # the program and its packages; 151 MiB as of version 0.1.0
 WRITABLE = ("tmp", "var/lib/samurai", "dev", "proc", "sys", "run")
 
 
 @dataclass(frozen=True)
 class Served:
-    """A gateway that runs in a container: its files, and where it answers."""
+    """A gateway that runs in a container: its name, its files, and where its two ports answer."""
 
+    container: str
     root: Path
     process: "subprocess.Popen[str]"
     output: Output
     url: str
+    admin: str
     port: int
 
 
@@ -48,8 +51,8 @@ def serving(image: Image) -> Iterator[Served]:
         port = free_port()
         ports = ("--public-port", "0", "--admin-port", "0", "--sandbox-port", str(port))
         with started(image, name, "serve", "--config", SANDBOX, "--with-sandbox", *ports) as (process, output):
-            ready = output.wait_for(r"Ready: (\S+)/v1 for clients", START_DEADLINE_S)
-            yield Served(root, process, output, ready[1], port)
+            ready = output.wait_for(r"Ready: (\S+)/v1 for clients, (\S+) for", START_DEADLINE_S)
+            yield Served(name, root, process, output, ready[1], ready[2], port)
 
 
 def test_the_gateway_in_it_makes_an_image(served: Served) -> None:
@@ -89,6 +92,31 @@ def test_sigterm_ends_it_in_order(image: Image) -> None:
         assert served.process.wait(STOP_DEADLINE_S) == 0
         assert '"event":"drained"' in served.output.join()
         assert _processes(served.port) == []
+
+
+def test_the_hook_that_the_chart_runs_before_the_end_finds_the_gateway(image: Image) -> None:
+    with serving(image) as served:
+        assert "command: [samurai, drain, --config," in (ROOT / "helm/templates/_pod.tpl").read_text()
+        with started(image, served.container, "drain", "--config", SANDBOX, program=["samurai"]) as (hook, output):
+            assert hook.wait(STOP_DEADLINE_S) == 0, output.join()
+        assert re.search(r"^gateway \d+: drained$", output.join(), re.MULTILINE)
+        assert httpx2.get(f"{served.admin}/readyz").status_code == 503
+
+
+def test_what_helm_test_runs_makes_an_image_with_nothing_but_the_image(image: Image, served: Served) -> None:
+    program = ["/opt/samurai/bin/python3", "-c", (ROOT / "helm/files/make_image.py").read_text()]
+    given = {
+        "PUBLIC": served.url.removeprefix("http://"),
+        "ADMIN": served.admin.removeprefix("http://"),
+        "RELEASE_IS_A_SANDBOX": "false",
+        "PORTS": " ".join(str(free_port()) for _ in range(3)),
+    }
+    with (
+        image.builder.container() as (name, _),
+        started(image, name, program=program, environment=given) as (pod, output),
+    ):
+        assert pod.wait(HELM_TEST_DEADLINE_S) == 0, output.join()
+        assert "made an image of" in output.join()
 
 
 def test_the_configuration_it_starts_with_says_what_is_missing(image: Image) -> None:

@@ -10,7 +10,7 @@ from tests.processes import ROOT
 __all__ = ["Expression", "dashboards", "expressions"]
 
 FOLDER = ROOT / "helm/dashboards"
-VARIABLES = {"$__rate_interval": "5s", "$__range": "60s", "$job": ".*", "$account": ".*"}
+VARIABLES = {"$__rate_interval": "5s", "$__range": "60s", "$namespace": ".*", "$job": ".*", "$account": ".*"}
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ AT_THE_END = frozenset({"SamuraiAbsent"})
 # A day's and six hours' patience is not for a run of a minute: the unit tests of the rules show these.
 NOT_LIVE = frozenset({"SamuraiSuspenseUnresolved", "SamuraiErrorBudgetBurnSlow"})
 
+_WATCHED_DEADLINE_S = 30.0
 _HEALTHY_S = 8.0
 _TROUBLE_DEADLINE_S = 120.0
 _SILENCE_DEADLINE_S = 60.0
@@ -57,6 +58,7 @@ class Run:
 
 def drive(site: at.Site) -> Run:
     """Be healthy, get into trouble, fall silent, vanish. Fails when an alert does not come in its phase."""
+    site.until_watched(_WATCHED_DEADLINE_S)
     started = time.time()
     moments = {}
     at_first: set[str] = set()
@@ -76,6 +78,7 @@ def drive(site: at.Site) -> Run:
     site.redis.pause()
     site.two.process.kill()
     in_silence = site.until_firing(set(IN_SILENCE), _SILENCE_DEADLINE_S)
+    at.ask_without_redis(site)
     shown = {
         one: site.prometheus.query_range(one.expr, started, time.time(), 1.0) for one in dict.fromkeys(expressions())
     }

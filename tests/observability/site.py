@@ -25,6 +25,7 @@ from tests.servers import Server, running_server, valkey_binary
 __all__ = ["Site", "Traffic", "shortened", "site"]
 
 RULES = ROOT / "helm/rules/samurai.yaml"
+_A_LOOK_S = 3.0  # Prometheus looks once a second
 _SHORTER = {"m": "s", "h": "m"}
 _KEYS = {
     "web-team": {"requests_per_minute": 100_000, "images_per_minute": 100_000},
@@ -42,7 +43,10 @@ _TROUBLED = {  # an account of its own for every kind of trouble, so that the ot
     "replicate-choosy": ("replicate", "replicate_predictions", "black-forest-labs/flux-schnell"),
     "openai-flaky": ("openai", "openai_images", "gpt-image-2"),
     "openai-slow": ("openai", "openai_images", "gpt-image-2"),
+    "openai-narrow": ("openai", "openai_images", "gpt-image-2"),
+    "ideogram-queued": ("ideogram", "ideogram_v2", "ideogram-3"),  # well, and the only one that has to be polled
 }
+_IMPATIENT_S = 1.2  # less than what is slow takes
 _SCRIPTS: tuple[dict[str, Any], ...] = (
     {"vendor": "ideogram", "then": {"error": "ideogram.unauthorized_401"}, "match": {"prompt": "revoked"}},
     {"vendor": "replicate", "then": {"error": "replicate.no_credit_402"}, "match": {"prompt": "unpaid"}},
@@ -98,6 +102,17 @@ class Site:
             return 0
         return reply.status_code
 
+    def until_watched(self, deadline_s: float) -> None:
+        """Wait until Prometheus has seen both gateways, and has got over not having seen any."""
+        end = time.monotonic() + deadline_s
+        while True:
+            now = time.time()
+            both = self.prometheus.query_range("count(samurai_build_info) == 2", now, now, 1.0)
+            if both and "SamuraiAbsent" not in self.prometheus.firing():
+                return
+            assert time.monotonic() < end, "Prometheus does not see both gateways"
+            time.sleep(0.2)
+
     def until_firing(self, wanted: set[str], deadline_s: float) -> set[str]:
         """All alerts that fired until each of `wanted` had; fails when they do not within `deadline_s`."""
         seen: set[str] = set()
@@ -144,6 +159,7 @@ def healthy(site: Site) -> Traffic:
 
     def other() -> None:
         site.ask("flux-1.1-pro", "at night", "batch", second=True)
+        site.ask("on-ideogram-queued", "at noon", "batch")
 
     def mistaken() -> None:
         site.ask("dall-e-3", "at noon", size="7x7")
@@ -168,12 +184,12 @@ def troubled(site: Site) -> Traffic:
     def in_vain() -> None:
         site.ask("imagen-3", "again", patience_s=3)
         site.ask("flux-schnell", "hasty", patience_s=3)
-        site.ask("flux-schnell", "at dusk", headers={"idempotency-key": "the-same-again"})
         site.ask("flux-schnell", "small", "trial")
         site.client.get(f"{site.one.base_url}/v1/models", timeout=10)
 
     def spending() -> None:
         site.ask("flux-schnell", "small", "spender")
+        site.ask("dall-e-3", "at dusk", headers={"idempotency-key": "the-same-again"})
 
     def impatient() -> None:
         site.ask("on-openai-slow", "slow", patience_s=0.3)
@@ -183,10 +199,16 @@ def troubled(site: Site) -> Traffic:
             connection.recv(1024)
         time.sleep(0.5)
 
+    def too_late() -> None:
+        site.ask("too-late", "slow")
+
+    def crowding() -> None:
+        site.ask("on-openai-narrow", "slow")
+
     def too_much() -> None:
         site.ask("on-openai-slow", "slow", second=True)
 
-    return Traffic(at_vendors, failing, in_vain, spending, impatient, *[too_much] * 4)
+    return Traffic(at_vendors, failing, in_vain, spending, impatient, too_late, *[crowding] * 3, *[too_much] * 4)
 
 
 def _holding_up(process: Any) -> Callable[[], None]:
@@ -222,6 +244,13 @@ def let_redis_forget(site: Site) -> None:
         httpx2.get(f"{running.admin_url}/readyz", timeout=10)
 
 
+def ask_without_redis(site: Site) -> None:
+    """A few requests that the first gateway decides by itself, and whose money has to wait; then a look at it."""
+    for _ in range(3):
+        site.ask("flux-schnell", "in the dark", patience_s=20)
+    time.sleep(_A_LOOK_S)
+
+
 def hold_up_the_loop(site: Site) -> Traffic:
     """Hold the first gateway up again and again until the block ends."""
     return Traffic(_holding_up(site.one.process))
@@ -248,8 +277,14 @@ def _settings(folder: Path, redis: Server, sandbox_url: str) -> dict[str, Any]:
     settings["models"]["two-targets"] = {
         "targets": [settings["models"][f"on-{name}"]["targets"][0] for name in ("replicate-choosy", "openai-slow")]
     }
+    settings["models"]["too-late"] = {
+        **settings["models"]["on-openai-slow"],
+        "deadline": f"{_IMPATIENT_S * 1000:.0f}ms",
+    }
     for account in settings["accounts"].values():
         account["pacing"] = {"requests_per_minute": 100_000, "images_in_flight": 1_000}
+    settings["accounts"]["openai-narrow"]["pacing"]["images_in_flight"] = 1
+    settings["models"]["on-openai-narrow"]["deadline"] = "2s"
     return settings
 
 

@@ -6,16 +6,17 @@ The alerts are evaluated at minute `at`. A situation is the healthy gateway, wit
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["HEALTHY", "SITUATIONS", "Alarm", "Situation"]
+__all__ = ["HEALTHY", "JOB", "SITUATIONS", "Alarm", "Situation"]
 
 _LONG = 1600  # minutes, more than a day
-_WHO = 'instance="a",job="samurai"'
+JOB = "samurai"
+_WHO = f'instance="a",job="{JOB}"'
 _LAGS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "+Inf")
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """An alert that fires: its labels without name and severity, and its summary."""
+    """An alert that fires: its labels without name, severity and `job`, which is JOB if not given; and its summary."""
 
     name: str
     severity: str
@@ -71,6 +72,11 @@ def _burst(minute: int, count: int) -> str:
     return _from(minute, count)
 
 
+def _other(series: str) -> str:
+    """The same series of a second deployment."""
+    return series.replace(_WHO, 'instance="c",job="cell-2",namespace="cells"')
+
+
 UP = f"up{{{_WHO}}}"
 BUILD = f'samurai_build_info{{{_WHO},version="1.0.0"}}'
 OK, FAILED = _requests(200, "ok"), _requests(500, "upstream_error")
@@ -119,6 +125,7 @@ _FAST = "SamuraiErrorBudgetBurnFast"
 _SLOW = "SamuraiErrorBudgetBurnSlow"
 _OF_OPENAI = {"account": "openai"}
 _OF_A = {"instance": "a"}
+_IN_CELL_2 = {"job": "cell-2", "namespace": "cells"}
 
 SITUATIONS = (
     Situation("a healthy gateway, with callers' mistakes, limits that bind and refusals for safety", {}),
@@ -142,18 +149,43 @@ SITUATIONS = (
         "one of two replicas is gone",
         {
             UP: _from(95, 0, before=1),
-            'up{instance="b",job="samurai"}': _always(1),
-            'samurai_build_info{instance="b",job="samurai",version="1.0.0"}': _always(1),
+            UP.replace('"a"', '"b"'): _always(1),
+            BUILD.replace('"a"', '"b"'): _always(1),
             BUILD: "1+0x94 _x1000",
         },
-        (Alarm("SamuraiInstanceDown", "page", "The gateway a cannot be scraped", {"instance": "a", "job": "samurai"}),),
+        (Alarm("SamuraiInstanceDown", "page", "The gateway a cannot be scraped", {"instance": "a"}),),
     ),
     Situation("somebody else's job is down", {'up{instance="db",job="postgres"}': _always(0)}),
     Situation(
         "all replicas have vanished from Prometheus",
         {BUILD: "1+0x60 _x1000"},
-        (Alarm("SamuraiAbsent", "page", "No gateway is to be seen at all"),),
+        (Alarm("SamuraiAbsent", "page", "No gateway of samurai is to be seen"),),
         without=(UP,),
+    ),
+    Situation(
+        "all replicas vanished hours ago",
+        {BUILD: "1+0x60 _x1000"},
+        (Alarm("SamuraiAbsent", "page", "No gateway is to be seen", {"job": ""}),),
+        at=300,
+        without=(UP,),
+    ),
+    Situation(
+        "one of two deployments has vanished from Prometheus",
+        {_other(BUILD): "1+0x60 _x1000"},
+        (Alarm("SamuraiAbsent", "page", "No gateway of cell-2 is to be seen", _IN_CELL_2),),
+    ),
+    Situation(
+        "a small deployment fails beside a large one that is well",
+        {_other(OK): f"0+3x{_LONG}", _other(FAILED): f"0+1x{_LONG}"},
+        (
+            Alarm(_FAST, "page", "25% of the requests fail", _IN_CELL_2),
+            Alarm(_SLOW, "ticket", "25% of the requests have been failing for hours", _IN_CELL_2),
+        ),
+    ),
+    Situation(
+        "a small deployment falls silent beside a large one that is busy",
+        {_other(OK): f"0+60x87 {60 * 87}+0x1000", _other(FAILED): _always(0)},
+        (Alarm("SamuraiNoTraffic", "page", "No request was served for ten minutes, and many were before", _IN_CELL_2),),
     ),
     Situation(
         "traffic ends at once",
@@ -184,7 +216,7 @@ SITUATIONS = (
                 "SamuraiConfigRefused",
                 "ticket",
                 "The gateway a refused its new configuration and goes on with the old one",
-                {"instance": "a", "job": "samurai"},
+                {"instance": "a"},
             ),
         ),
     ),
@@ -299,7 +331,7 @@ SITUATIONS = (
                 "SamuraiRedisDegraded",
                 "page",
                 "The gateway a decides over limits without Redis",
-                {"instance": "a", "job": "samurai"},
+                {"instance": "a"},
             ),
         ),
     ),
@@ -311,7 +343,7 @@ SITUATIONS = (
                 "SamuraiRedisDegraded",
                 "page",
                 "The gateway a decides over limits without Redis",
-                {"instance": "a", "job": "samurai"},
+                {"instance": "a"},
             ),
         ),
     ),
@@ -324,7 +356,7 @@ SITUATIONS = (
                 "SamuraiRedisMayForget",
                 "ticket",
                 "Redis would throw away limits and journals where memory is short",
-                {"instance": "a", "job": "samurai"},
+                {"instance": "a"},
             ),
         ),
     ),

@@ -83,3 +83,14 @@ def test_every_metric_is_on_a_dashboard() -> None:
         "samurai_config_reloads_total",
         "samurai_config_last_reload_success_timestamp_seconds",
     }
+
+
+@pytest.mark.parametrize("name", _FROZEN_UIDS)
+def test_deployments_of_one_name_in_two_namespaces_can_be_told_apart(name: str) -> None:
+    choices = [one["name"] for one in dashboards()[name]["templating"]["list"]]
+    assert choices[:3] == ["datasource", "namespace", "job"]
+    for panel in _panels(dashboards()[name]):
+        for target in panel["targets"]:
+            selectors = re.findall(r"\{([^}]*)\}", target["expr"])
+            assert selectors
+            assert all('namespace=~"$namespace",job=~"$job"' in selector for selector in selectors), panel["title"]

@@ -18,13 +18,8 @@ pytestmark = [needs_prometheus, pytest.mark.slow]
 
 # What this run has no occasion for: these lines stay at zero. They are drawn all the same.
 _STILL = {
-    "Decided without Redis",
-    "Settlements waiting",
     "Recovered operations",
-    "Waited in vain",
-    "Looks at pending work",
     "Calls back",
-    "Late successes",
 }
 # Gauges of what passes quickly: whether a look once a second catches it is chance.
 _MAY_BE_STILL = {

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.observability.prometheus import PROMTOOL, needs_prometheus
-from tests.observability.situations import HEALTHY, SITUATIONS, Situation
+from tests.observability.situations import HEALTHY, JOB, SITUATIONS, Situation
 from tests.processes import ROOT
 
 RULES = ROOT / "helm/rules/samurai.yaml"
@@ -26,7 +26,8 @@ def _unit_test(situation: Situation) -> dict[str, Any]:
     series = {name: values for name, values in {**HEALTHY, **situation.series}.items() if name not in situation.without}
     expected: dict[str, list[dict[str, Any]]] = {name: [] for name in alerts()}
     for alarm in situation.alarms:
-        labels = {**alarm.labels, "severity": alarm.severity}
+        wanted = {"job": JOB, **alarm.labels, "severity": alarm.severity}
+        labels = {label: value for label, value in wanted.items() if value}
         annotations = {"summary": alarm.summary, "runbook_url": f"docs/runbooks/{alarm.name}.md"}
         expected[alarm.name].append({"exp_labels": labels, "exp_annotations": annotations})
     return {
