@@ -6,7 +6,7 @@ at a few old hours, however many images there are.
 
 import asyncio
 import contextlib
-import os
+import errno
 import re
 import secrets
 import shutil
@@ -16,13 +16,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
 
 from gateway.domain.picture import BadImage, Blob, ImageFormat
+from gateway.edges.asset_directory import force_to_disk, linked, piece_of
 from gateway.edges.asset_store import open_store
 from gateway.edges.inspecting import inspect
 from gateway.policies.asset_id import hour_of, valid_asset_id
@@ -38,6 +39,7 @@ _PUT_S = 60.0  # all tries, and the wait for a turn when many images are put at 
 _NO_TURNS = contextlib.nullcontext()
 _PUTS_AT_ONCE = 8  # each holds its image in memory once, since a conditional put is one request
 _CHUNK_BYTES = 256 << 10
+_LARGE_CHUNK_BYTES, _FEW_READERS = 1 << 20, 8
 _SWEEP_LIMIT = 1000  # S3 lists and deletes as many with one request
 _ADDRESS = re.compile(r"\S*://\S*")
 _HOUR = timedelta(hours=1)
@@ -82,6 +84,7 @@ class Assets:
         self._sweep_limit = sweep_limit
         self._puts = asyncio.Semaphore(_PUTS_AT_ONCE)
         # Waiting for a disk must not hold up what else the event loop's own threads do, such as looking up names.
+        self._readers = 0
         self._disk = ThreadPoolExecutor(_PUTS_AT_ONCE, thread_name_prefix="assets")
 
     async def put(self, asset_id: str, format: ImageFormat, blob: Blob) -> None:  # noqa: A002 the domain's own word
@@ -170,16 +173,21 @@ class Assets:
             raise _unavailable(error) from error
 
     async def _put(self, path: str, format: ImageFormat, blob: Blob) -> None:  # noqa: A002 as above
-        local = isinstance(self._store, LocalStore)
-        attributes = None if local else {"Content-Type": format.media_type, "Cache-Control": "private"}
+        home = self._store.prefix if isinstance(self._store, LocalStore) else None
+        if home is not None and await self._on_disk(linked, blob.path, home / path):
+            return
+        attributes = {"Content-Type": format.media_type, "Cache-Control": "private"} if home is None else None
         try:
             await obstore.put_async(self._store, path, blob.path, mode="create", attributes=attributes)
         except AlreadyExistsError:
             meta = await obstore.head_async(self._store, path)
             if meta["size"] != blob.length and await self._is_torn(path, meta["size"]):
                 await obstore.put_async(self._store, path, blob.path, attributes=attributes, use_multipart=False)
-        if isinstance(self._store, LocalStore) and self._store.prefix:
-            await asyncio.get_running_loop().run_in_executor(self._disk, _force_to_disk, self._store.prefix / path)
+        if home is not None:
+            await self._on_disk(force_to_disk, home / path)
+
+    async def _on_disk(self, act: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, act, *args)
 
     async def _is_torn(self, path: str, size: int) -> bool:
         """Whether a file is no whole image: in a directory, a power cut may keep the name and not the bytes.
@@ -225,10 +233,23 @@ class Assets:
             yield chunk
 
     async def _pieces(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """As `_streamed`, for a directory: a stream of a file comes in 8 KiB steps, measured at five times the cost."""
-        for at in range(start, end, _CHUNK_BYTES):
-            piece = obstore.get_range_async(self._store, path, start=at, end=min(end, at + _CHUNK_BYTES))
-            yield bytes(await piece)
+        """As `_streamed`, for a directory: a stream of a file comes in 8 KiB steps, measured at five times the cost.
+
+        In large pieces while few read: what waits for slow clients in memory must not grow with their number.
+        """
+        prefix = self._store.prefix if isinstance(self._store, LocalStore) else None
+        file = Path(prefix or "/") / path
+        self._readers += 1
+        try:
+            while start < end:
+                step = _LARGE_CHUNK_BYTES if self._readers <= _FEW_READERS else _CHUNK_BYTES
+                piece = await self._on_disk(piece_of, file, start, min(step, end - start))
+                if not piece:
+                    raise FileNotFoundError(errno.ENODATA, "the file has become shorter")
+                yield piece
+                start += len(piece)
+        finally:
+            self._readers -= 1
 
     async def _hours(self) -> list[tuple[str, datetime]]:
         """The hours that have images, oldest first."""
@@ -276,13 +297,3 @@ def _unavailable(problem: Exception | None) -> StoreUnavailable:
     # After a `<` the text repeats the store's reply, which may name an access key.
     line = _ADDRESS.sub("the store", str(problem).partition("\n")[0].partition("<")[0])
     return StoreUnavailable(f"{type(problem).__name__}: {line[:400].strip()}")
-
-
-def _force_to_disk(file: Path) -> None:
-    """Have the image survive a power cut. The store writes a file aside and links it, but never waits for the disk."""
-    for path in (file, file.parent, file.parent.parent):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

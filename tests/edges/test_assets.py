@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import httpx2
 import obstore
@@ -385,6 +386,26 @@ def root_of(store: ObjectStore) -> Path:
 async def test_a_new_directory_is_private(tmp_path: Path) -> None:
     root = root_of(open_store(f"file://{tmp_path}/images", {}))
     assert root.stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_directory_on_the_same_disk_takes_an_image_without_copying_it(tmp_path: Path, blob: Blob) -> None:
+    store = open_store(f"file://{tmp_path}/images", {})
+    name = new_id()
+    await Assets(store).put(name, PNG, blob)
+    kept = root_of(store) / "images" / name[:10] / f"{name}.png"
+    assert kept.stat().st_ino == blob.path.stat().st_ino
+    blob.path.unlink()
+    assert kept.read_bytes() == CONTENT
+
+
+async def test_a_directory_on_another_disk_takes_a_copy(tmp_path: Path) -> None:
+    store, name = open_store(f"file://{tmp_path}/images", {}), new_id()
+    with NamedTemporaryFile(dir="/dev/shm") as elsewhere:
+        elsewhere.write(CONTENT)
+        elsewhere.flush()
+        await Assets(store).put(name, PNG, Blob(Path(elsewhere.name), len(CONTENT)))
+    kept = root_of(store) / "images" / name[:10] / f"{name}.png"
+    assert kept.read_bytes() == CONTENT
 
 
 async def test_what_a_crash_in_the_middle_of_a_put_left_is_swept_with_its_hour(tmp_path: Path, blob: Blob) -> None:
