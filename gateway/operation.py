@@ -16,7 +16,8 @@ from gateway.policies.buckets import Meter
 __all__ = ["Operation", "Operations"]
 
 _REFUSALS_COUNT_S = 180.0  # the stock SDKs wait for up to two minutes before they send a refused request again
-_MOST_REFUSED = 10_000  # of under 200 bytes each
+_MOST_REFUSED = 10_000  # bodies, of under 200 bytes each
+_MOST_OF_ONE = 1_000  # calls with one body, which may be sent again any number of times meanwhile
 
 
 class Operation:
@@ -131,7 +132,8 @@ class Operation:
 class Operations:
     """The operations of this process that are under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._tasks: dict[asyncio.Task[None], Operation] = {}
         self._by_id: dict[str, Operation] = {}
         self._by_wish: dict[tuple[str, str], list[Operation]] = {}
@@ -144,6 +146,11 @@ class Operations:
     def tasks(self) -> "list[asyncio.Task[None]]":
         """The tasks in which they are carried out."""
         return list(self._tasks)
+
+    @property
+    def refusals(self) -> int:
+        """How many refused calls are remembered, since they may be sent again."""
+        return sum(map(len, self._refused.values()))
 
     @property
     def taken_up(self) -> int:
@@ -173,7 +180,7 @@ class Operations:
         Of two calls with the same body, one may be served and the other refused: when that one is sent again, it is
         no repetition of the first.
         """
-        oldest = time.monotonic() - _REFUSALS_COUNT_S
+        oldest = self._clock() - _REFUSALS_COUNT_S
         waiting = [moment for moment in self._refused.pop(fingerprint, ()) if moment > oldest]
         if len(waiting) > 1:
             self._refused[fingerprint] = waiting[1:]
@@ -235,10 +242,13 @@ class Operations:
             del self._by_wish[wish]
 
     def _note_refusal(self, fingerprint: str) -> None:
-        self._refused.setdefault(fingerprint, []).append(time.monotonic())
-        self._refused.move_to_end(fingerprint)
-        while len(self._refused) > _MOST_REFUSED:
+        now = self._clock()
+        self._refused[fingerprint] = [*self._refused.pop(fingerprint, ())[1 - _MOST_OF_ONE :], now]
+        while len(self._refused) > _MOST_REFUSED or self._longest_refused()[-1] <= now - _REFUSALS_COUNT_S:
             self._refused.popitem(last=False)
+
+    def _longest_refused(self) -> list[float]:
+        return next(iter(self._refused.values()))
 
 
 def _wish(record: Record) -> tuple[str, str]:

@@ -99,6 +99,30 @@ async def test_of_two_calls_with_one_body_the_refused_one_is_counted_off_once() 
     assert [operations.was_refused(name) for name in ("f", "f", "another")] == [True, False, False]
 
 
+async def test_refusals_are_forgotten_once_their_time_is_over_and_one_body_has_few() -> None:
+    async def work(_: Operation) -> None:
+        raise RequestError(ErrorCode.RATE_LIMIT_IMAGES, "no")
+
+    now = [1000.0]
+    operations = Operations(lambda: now[0])
+
+    async def refuse(fingerprint: str) -> None:
+        op = operation()
+        op.record.fingerprint = fingerprint
+        operations.start(op, work)
+        await operations.drain(5)
+
+    for number in range(50):
+        await refuse(f"f{number}")
+    assert operations.refusals == 50
+    now[0] += 180.0
+    for _ in range(1_010):
+        await refuse("another")
+    assert operations.refusals == 1_000
+    assert [operations.was_refused(name) for name in ("f49", "another")] == [False, True]
+    assert operations.refusals == 999
+
+
 async def test_what_a_client_left_is_abandoned_until_another_one_comes() -> None:
     gone, stays, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
 

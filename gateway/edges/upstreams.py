@@ -214,7 +214,7 @@ class Upstreams:
         return self._origins[key]
 
 
-@lru_cache(maxsize=2048)  # the same few addresses, and polls of the same prediction
+@lru_cache(maxsize=256)  # the same few addresses, and polls of the same prediction: their links are all different
 def _origin_of(url: str) -> Origin | Refused:
     return origin_of(url)
 

@@ -227,7 +227,7 @@ def _search_for(account: Account) -> HttpCall:
 
 def _found_in(reply: HttpReply, shot: Shot, prompt_hash: str, sent_s: float, account: Account) -> Found:
     """Newest first, so pages older than the call need no looking at. The list says nothing of tags or webhooks."""
-    listed = objects(reply.json, "results") if reply.status == 200 else ()
+    listed = tuple(objects(reply.json, "results")) if reply.status == 200 else ()
     matches = [one for one in listed if _is_ours(one, shot, prompt_hash)]
     waiting = [_pending(one, shot, account) for one in matches]
     ages = [unix_seconds(one.get("created_at")) for one in listed]

@@ -47,3 +47,28 @@ async def test_closing_gives_up_what_is_being_asked() -> None:
     await shared.aclose()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_no_answer_is_kept_beyond_its_time_though_nobody_asks_again() -> None:
+    shared, ask = Shared[int](lambda: 100.0, fresh_s=0.0), Asked()
+    waiting = [asyncio.create_task(shared.get(f"page {number}", ask)) for number in range(10)]
+    await asyncio.sleep(0)
+    assert len(shared) == 10
+    ask.go_on.set()
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["1", "2", "the third time", *map(str, range(4, 11))]
+    while len(shared):
+        await asyncio.sleep(0)
+
+
+async def test_an_answer_lasts_its_time_though_an_older_one_to_the_same_question_comes_first() -> None:
+    shared, first, second = Shared[int](lambda: 100.0, fresh_s=0.0), Asked(), Asked()
+    older, newer = (asyncio.create_task(shared.get("list", ask)) for ask in (first, second))
+    await asyncio.sleep(0)
+    first.go_on.set()
+    assert await older == 1
+    for _ in range(5):  # turns of the loop
+        await asyncio.sleep(0)
+    assert len(shared) == 1
+    second.go_on.set()
+    assert await newer == 1

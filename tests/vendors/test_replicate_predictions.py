@@ -1,18 +1,20 @@
 """Replicate: what is sent for each FLUX model, and how a prediction is followed."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from gateway.domain.catalogue import Grid
 from gateway.domain.errors import ErrorCode
-from gateway.domain.exchange import Delivered, Fault, Pending, Remote
+from gateway.domain.exchange import Delivered, Fault, HttpCall, Pending, Remote
 from gateway.domain.picture import ImageFormat, Size
 from gateway.vendors.replicate_predictions import DIALECT
 from tests.vendors.making import PROMPT, account, reply, shot
 
 NAME = "replicate_predictions"
 SCHNELL, PRO = "black-forest-labs/flux-schnell", "black-forest-labs/flux-1.1-pro"
+BASE = "https://api.replicate.com/v1"
 LINK = "https://replicate.delivery/xezq/a/out-0.png"
 
 
@@ -154,3 +156,20 @@ def test_capabilities_are_the_vendors() -> None:
 def test_the_probe_asks_whose_token_it_is() -> None:
     probe = DIALECT.probe_for(account(NAME))
     assert (probe.method, probe.url, probe.json) == ("GET", "https://api.replicate.com/v1/account", None)
+
+
+def listed(number: int, created_at: str, **members: Any) -> dict[str, Any]:
+    return prediction("succeeded", LINK, created_at=created_at, input={"prompt": "another", "seed": number}, **members)
+
+
+@pytest.mark.parametrize(
+    ("oldest", "goes_on"), [("2026-03-01T12:00:30.000Z", True), ("2026-03-01T11:58:30.000Z", False), ("", True)]
+)
+def test_the_list_of_past_work_is_read_as_far_as_where_a_call_must_stand(oldest: str, goes_on: bool) -> None:
+    assert DIALECT.search is not None
+    sent_s = datetime(2026, 3, 1, 12, 0, tzinfo=UTC).timestamp()
+    times = ("2026-03-01T12:01:00.000Z", oldest)
+    page = {"next": f"{BASE}/predictions?cursor=cD0x", "results": [listed(*one) for one in enumerate(times)]}
+    found = DIALECT.search.found_in(reply(page), shot(NAME, SCHNELL, seed=77), "hash", sent_s, account(NAME))
+    more = HttpCall("GET", f"{BASE}/predictions?cursor=cD0x", limit_bytes=8_000_000)
+    assert (found.matches, found.more) == ((), more if goes_on else None)
