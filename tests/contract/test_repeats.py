@@ -1,5 +1,6 @@
 """Requests that are sent again, work that is asked about later, and clients that hang up: two replicas, one journal."""
 
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -11,9 +12,11 @@ from typing import Any
 import httpx2
 import orjson
 import pytest
+from typer.testing import CliRunner
 
+from gateway.cli import commands
 from tests.processes import START_DEADLINE_S, Running, child, gateway
-from tests.replicas import administer, created, replica_settings
+from tests.replicas import ADMIN_TOKEN, administer, created, replica_settings
 from tests.servers import Server, running_server, valkey_binary
 
 PACE = "0.15"
@@ -219,11 +222,22 @@ def test_what_nobody_can_know_is_never_bought_again_and_is_listed_until_it_is_se
     listed = administer(pair.two, "GET", "/admin/operations?state=unknown").json()["operations"]
     [call] = next(one for one in listed if one["operation"] == op_id)["calls"]
     assert (call["state"], call["account"], call["images"]) == ("unknown", "ideogram", 1)
+    row = next(line for line in told(pair.two, "operations").splitlines() if op_id in line)
+    assert row.split()[1:] == [op_id, "demo", "ideogram-v3", "ideogram/ideogram-v3", "1", "unknown"]
+    assert json.loads(told(pair.two, "operations", "show", op_id))["operation"] == op_id
     settled = administer(pair.two, "POST", f"/admin/operations/{op_id}/settle", {"billed": 0})
     assert settled.status_code == 200, settled.text
     assert op_id not in administer(pair.one, "GET", "/admin/operations").text
     assert pair.ask(pair.one, "lost", headers, model="ideogram-v3").status_code == 200
     assert len(creates(pair)) == 2
+
+
+def told(running: Running, *arguments: str) -> str:
+    """What the command line prints, having asked this gateway."""
+    environment = {"SAMURAI_ADMIN_TOKEN": ADMIN_TOKEN, "SAMURAI_ADMIN_URL": running.admin_url}
+    result = CliRunner().invoke(commands, list(arguments), env=environment)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def creates(pair: Pair) -> list[dict[str, Any]]:
