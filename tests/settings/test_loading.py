@@ -228,7 +228,7 @@ def test_a_fault_in_the_offer_is_told(tmp_path: Path, old: str, new: str, fault:
         ("# nothing\n", "line 1: the file is empty"),
         ("- a\n", "line 1: expected a mapping, got a list"),
         ("a: b: c\n", "line 1: not YAML: mapping values are not allowed here"),
-        ("accounts:\n  x: [1\nkeys: 2\n", "line 3: not YAML: "),
+        ("accounts:\n  x: [1\nkeys: 2\n", "line 3: not YAML: expected ',' or ']', but got ':'"),
         ("a: *nothing\n", "line 1: not YAML: found undefined alias …"),
         ("a: 1\n---\nb: 2\n", "line 2: not YAML: but found another document"),
         ("a: 1\nb: \x07\n", "line 2: not YAML: a control character"),
