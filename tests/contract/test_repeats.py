@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from gateway.cli import commands
 from tests.processes import START_DEADLINE_S, Running, child, gateway
-from tests.replicas import ADMIN_TOKEN, administer, created, replica_settings
+from tests.replicas import ADMIN_TOKEN, administer, created, replica_settings, status, until
 from tests.servers import Server, running_server, valkey_binary
 
 PACE = "0.15"
@@ -81,6 +81,24 @@ def test_f027_a_repeated_key_gets_the_same_bytes_on_any_replica_and_buys_nothing
     assert again.headers["x-samurai-operation-id"] == first.headers["x-samurai-operation-id"]
     assert again.headers["x-samurai-cost-usd"] == first.headers["x-samurai-cost-usd"]
     assert pair.charged() == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_given_again_tells_the_limits_as_they_stand_and_takes_nothing_from_them(
+    pair: Pair, stream: bool
+) -> None:
+    _, secret = created(pair.one, limits={"requests_per_minute": 2, "images_per_minute": 30})
+    until(lambda: status(pair.two, secret) == 200)
+    headers = {"authorization": f"Bearer {secret}", "idempotency-key": "metered"}
+    first = pair.ask(pair.one, "metered", headers, n=2, stream=stream)
+    replays = [pair.ask(pair.two, "metered", headers, n=2, stream=stream) for _ in range(5)]
+    assert [reply.status_code for reply in (first, *replays)] == [200] * 6
+    for reply in replays:
+        assert reply.headers["idempotent-replayed"] == "true"
+        assert reply.headers["x-ratelimit-limit-requests"] == "2"
+        assert int(reply.headers["x-ratelimit-remaining-requests"]) >= 1
+        assert int(reply.headers["x-ratelimit-remaining-images"]) >= 28
+        assert reply.headers["ratelimit-policy"] == first.headers["ratelimit-policy"]
 
 
 def test_f028_a_hundred_at_once_with_one_key_are_one_purchase(pair: Pair) -> None:
