@@ -311,6 +311,11 @@ def test_what_works_though_hardly_as_meant_is_a_warning(tmp_path: Path, addition
     assert told.startswith(warning)
 
 
+def test_a_tenant_of_models_that_are_not_there_is_a_fault(tmp_path: Path) -> None:
+    text = f"{SMALL}tenants: {{t: {{models: [dall-e-3, dall-e-4]}}}}\n"
+    assert "line 9: tenants.t.models[1]: no such model; did you mean dall-e-3?" in only_fault_of(text, tmp_path)
+
+
 def test_a_burst_of_ten_is_no_cause_for_a_warning(tmp_path: Path) -> None:
     text = f"{SMALL}tenants: {{t: {{limits: {{images_per_minute: 5, burst: 10}}}}}}\n"
     assert load_text(text, tmp_path).warnings == ()
