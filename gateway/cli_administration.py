@@ -78,9 +78,9 @@ def print_json(content: object) -> None:
     typer.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode())
 
 
-def print_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Rows below their names, each column as wide as its widest."""
-    table = [names, *rows]
+def print_table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Rows below their names, each column as wide as its widest; a dash for what there is not."""
+    table = [names, *(["-" if cell is None else str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(names))]
     for row in table:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

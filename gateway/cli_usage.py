@@ -77,7 +77,11 @@ def _url_of(config: ConfigOption) -> str:
     directory = settings.store.directory
     socket = None if directory is None else directory.parent / "valkey" / "valkey.sock"
     if socket is None or not socket.exists():
-        raise typer.BadParameter("its Redis is embedded:// and lives only while its gateway runs", param_hint="config")
+        raise typer.BadParameter(
+            "its Redis is embedded:// and is not running beside the images. A gateway that runs --with-sandbox has a"
+            " temporary one: ask it by GET /admin/usage on its second port (server.admin.token)",
+            param_hint="config",
+        )
     return f"unix://{quote(str(socket))}"
 
 

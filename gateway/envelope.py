@@ -14,8 +14,8 @@ _RETRY_AT_ONCE_MS = 60_000  # the stock Node SDK ignores a longer Retry-After an
 def error_reply(error: RequestError, request_id: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Status, headers (lower-case names) and body of an ASGI response for `error`.
 
-    A waiting time becomes `retry-after-ms` exactly and `retry-after` in whole seconds, rounded up. Waits over a
-    minute also forbid the SDKs' own retry.
+    A waiting time becomes `retry-after-ms` exactly and `retry-after` in whole seconds, rounded up. It also tells the
+    SDKs to try again by themselves, unless it is over a minute.
     """
     headers = [
         (b"content-type", b"application/json"),
@@ -26,8 +26,8 @@ def error_reply(error: RequestError, request_id: str) -> tuple[int, list[tuple[b
         wait_ms = max(1, error.retry_after_ms)
         headers.append((b"retry-after", str(ceil(wait_ms / 1000)).encode()))
         headers.append((b"retry-after-ms", str(wait_ms).encode()))
-        if wait_ms > _RETRY_AT_ONCE_MS and should_retry is None:
-            should_retry = False
+        if should_retry is None:
+            should_retry = wait_ms <= _RETRY_AT_ONCE_MS
     if should_retry is not None:
         headers.append((b"x-should-retry", b"true" if should_retry else b"false"))
     if error.code is ErrorCode.MISSING_API_KEY or error.code is ErrorCode.INVALID_API_KEY:

@@ -18,7 +18,7 @@ from gateway.services import Services
 from gateway.steps.authenticate import authenticate
 from gateway.steps.claim import claim
 from gateway.steps.conclude import conclude, open_record, put_back, release
-from gateway.steps.debit import debit
+from gateway.steps.debit import debit, look
 from gateway.steps.finish import finish
 from gateway.steps.fulfil import fulfil
 from gateway.steps.plan import plan
@@ -40,6 +40,8 @@ async def handle_generation(inbound: Inbound, operations: Operations, services: 
         visit = await claim(inbound.headers, job, caller, operations, services)
     operation = visit.operation
     operation.record.asynchronous |= waits_elsewhere(inbound.headers)
+    if visit.part == "replayed":
+        operation.meters = await look(job, caller, services)
     if visit.part == "begin":
         operations.start(operation, partial(carry_out, services=services))
     operation.attend(inbound.gone, services.world.monotonic)

@@ -50,12 +50,12 @@ class KeyKeeping:
 
     def keys(self, tell: Listener) -> Keys:
         """The keys of the file and of Redis. `tell` hears of every refusal."""
-        return Keys(self._settings.callers, self.mirror, self._settings.tenant_limits, tell=tell)
+        return Keys(self._settings.callers, self.mirror, self._settings.tenants, tell=tell)
 
     def administration(self, world: World, end_user_key: bytes, operations: OperationDesk) -> ASGIApp:
         """The application below /admin on the second port. `end_user_key` is what end users are hashed with."""
         settings = self._settings
-        offer = Offer(settings.catalogue, frozenset(settings.tenant_limits), _file_keys(settings))
+        offer = Offer(settings.catalogue, frozenset(settings.tenants), _file_keys(settings))
         gate = Gate(settings.server.admin_token, settings.server.trusted_proxies, self._attempts)
         keys = KeyDesk(self._store, self.mirror, offer, world)
         users = UserDesk(self.blocked_users, keys.has, end_user_key, world)
@@ -75,6 +75,7 @@ def _file_keys(settings: Settings) -> Mapping[str, KeyRecord]:
             budget=record.budget,
             priority=record.caller.priority,
             may_route=record.caller.may_route,
+            metadata=record.metadata,
         )
         for record in settings.keys
     }

@@ -96,6 +96,24 @@ async def test_a_request_error_becomes_its_envelope() -> None:
     assert json.loads(sent[1]["body"])["error"]["code"] == "rate_limit_images"
 
 
+@pytest.mark.parametrize(
+    ("wait_ms", "should_retry", "told"),
+    [
+        (1, None, [b"true"]),
+        (60_000, None, [b"true"]),
+        (60_001, None, [b"false"]),
+        (1_500, False, [b"false"]),
+        (90_000, True, [b"true"]),
+        (None, None, []),
+    ],
+)
+async def test_who_is_told_to_wait_is_told_whether_to_try_again_by_itself(
+    wait_ms: int | None, should_retry: bool | None, told: list[bytes]
+) -> None:
+    error = RequestError(ErrorCode.RATE_LIMIT_REQUESTS, "wait", retry_after_ms=wait_ms, should_retry=should_retry)
+    assert header(await serve(raises(error)), b"x-should-retry") == told
+
+
 async def test_any_other_failure_is_ours_and_says_nothing_of_itself(lines: list[Any]) -> None:
     sent = await serve(raises(ValueError("the prompt was: a secret garden")))
 

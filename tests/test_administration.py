@@ -1,5 +1,6 @@
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -11,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway import administration
+from gateway.administration import Desks
 from gateway.edges.journal import Journal
 from gateway.edges.journal_writer import JournalWriter
 from gateway.edges.redis_store import RedisStore
@@ -19,6 +22,7 @@ from gateway.key_keeping import KeyKeeping
 from gateway.operation_administration import OperationDesk
 from gateway.policies.key_format import digest, looks_mistyped
 from gateway.settings.groups import Settings
+from tests.processes import ROOT
 from tests.servers import Server, running_server, valkey_binary
 from tests.settings.samples import FULL, load_text
 
@@ -43,6 +47,37 @@ EDGES: list[Any] = [
     [],
     {},
 ]
+
+
+def test_every_address_of_administration_is_in_its_documentation() -> None:
+    told = {
+        re.sub(r"\?.*", "", address)
+        for line in (ROOT / "docs/administration.md").read_text().splitlines()
+        if line.startswith("| `") and "/admin/" in line
+        for address in addresses_in(line.split(" | ")[0])
+    }
+    anyone: Any = AnyDesk()
+    served = {
+        f"{method} {re.sub(r'[(].*?[)]', '{}', pattern.pattern)}"
+        for pattern, by_method in administration._routes(Desks(anyone, anyone, anyone, anyone)).items()
+        for method in by_method
+    }
+    assert told == served
+
+
+class AnyDesk:
+    """Whoever the routes lead to."""
+
+    def __getattr__(self, name: str) -> "AnyDesk":
+        return self
+
+    def __call__(self) -> None: ...
+
+
+def addresses_in(cell: str) -> list[str]:
+    """`POST /admin/keys/{id}/disable`, `/enable` are two."""
+    first, *others = re.findall(r"`([^`]+)`", re.sub(r"\{.*?\}", "{}", cell))
+    return [first, *(first.rpartition("/")[0] + other for other in others)]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ from typing import Any
 
 from gateway.documents.advice import ADVICE
 from gateway.documents.models import capability_manifest
-from gateway.documents.reply_headers import HEADERS
+from gateway.documents.repeats import REPEATS
+from gateway.documents.reply_headers import HEADERS, headers_for
 from gateway.domain.catalogue import Capabilities, Catalogue, Route, Target
 from gateway.domain.errors import ErrorCode, status_of, type_of
 from gateway.policies.strict_json import BODY_LIMIT_BYTES, NESTING_LIMIT
@@ -17,6 +18,7 @@ CapabilitiesOf = Callable[[Target], Capabilities]
 
 PAGES: Mapping[str, tuple[str, str]] = {
     "images": ("Making images", "the request, field by field, and the reply"),
+    "repeats": ("Sending again, and not waiting", "idempotency keys, retries, operations, and links to images"),
     "models": ("Models", "what each model does by itself and what the gateway adds"),
     "errors": ("Errors", "every code, what it means, and whether to retry"),
     "limits": ("Limits", "rate limits, their headers, and the bounds of a request"),
@@ -49,6 +51,7 @@ def pages(catalogue: Catalogue, capabilities_of: CapabilitiesOf) -> dict[str, st
     manifests = {route.id: capability_manifest(route, catalogue, capabilities_of) for route in routes}
     return {
         "images": _images(catalogue),
+        "repeats": REPEATS,
         "models": _models(manifests),
         "errors": _errors(),
         "limits": _limits(routes),
@@ -74,7 +77,7 @@ def _images(catalogue: Catalogue) -> str:
         ((f"`{name}`", own.get(name, ALLOWED[name]), "yes" if name in required else "no") for name in KINDS),
     )
     headers = _table(
-        ("header", "says"), ((f"`{name}`", meaning) for name, meaning in HEADERS.items() if name.startswith("x-"))
+        ("header", "says"), ((f"`{name}`", HEADERS[name]) for name in (*headers_for("generation"), "x-should-retry"))
     )
     unknown = (
         "are ignored, and named in `x-samurai-ignored`"
@@ -91,7 +94,8 @@ def _images(catalogue: Catalogue) -> str:
 
 `null` is the same as absent. Other fields {unknown}. `quality`, `style` and `moderation` are hints: where a model
 has no such thing they are ignored, and named in `x-samurai-ignored`. `x-samurai-partial: allow` as a request header
-accepts fewer images than `n` when the rest cannot be made.
+accepts fewer images than `n` when the rest cannot be made. `Idempotency-Key` and `Prefer: respond-async` are told of in
+[Sending again, and not waiting](repeats.md).
 
 ## Reply
 

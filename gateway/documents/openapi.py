@@ -25,6 +25,27 @@ _MEANING = {
     500: "Ours or a vendor's fault. `x-should-retry` says whether a retry is free.",
 }
 _RANGES = {"the first kibibyte": "bytes=0-1023", "beyond the end": "bytes=99999999-"}
+_WISHES: tuple[Json, ...] = (
+    {
+        "name": "idempotency-key",
+        "in": "header",
+        "description": "A name of your own for this request. Sent again with it, it gets the first answer again.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    },
+    {
+        "name": "prefer",
+        "in": "header",
+        "description": "`respond-async` is answered with 202 and the operation at once. Other preferences are ignored.",
+        "schema": {"type": "string"},
+        "example": "respond-async",
+    },
+    {
+        "name": "x-samurai-partial",
+        "in": "header",
+        "description": "`allow` accepts fewer images than asked for, when the rest cannot be made.",
+        "schema": {"type": "string", "enum": ["allow"]},
+    },
+)
 _BINARY: Json = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
 
 
@@ -65,14 +86,7 @@ def _create_image(catalogue: Catalogue) -> Json:
         "summary": "Make images.",
         "description": "Exactly `n` images of exactly `size`, on every model. At most 64 KiB of strict JSON. "
         "`Idempotency-Key` repeats an answer; `Prefer: respond-async` gets 202 at once.",
-        "parameters": [
-            {
-                "name": "x-samurai-partial",
-                "in": "header",
-                "description": "`allow` accepts fewer images than asked for, when the rest cannot be made.",
-                "schema": {"type": "string", "enum": ["allow"]},
-            },
-        ],
+        "parameters": list(_WISHES),
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": _ref("ImageRequest"), "example": example}},

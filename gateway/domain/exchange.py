@@ -164,7 +164,8 @@ class Fault:
     """A vendor's failure, as a value. `next` RETRY also permits another target, ELSEWHERE only that.
 
     `detail` is the vendor's own wording: for the log, never for the client. `retry_after_s` is the vendor's wish.
-    `transient_auth` marks a rejected token that a fresh one may heal (once).
+    `transient_auth` marks a rejected token that a fresh one may heal (once). `billed` is how many images the vendor
+    charges for by its own rules although it hands out none.
     """
 
     code: ErrorCode
@@ -174,6 +175,7 @@ class Fault:
     retry_after_s: float | None = None
     detail: str = field(default="", repr=False)
     transient_auth: bool = False
+    billed: int = 0
 
 
 Outcome = Delivered | Pending | Fault

@@ -30,14 +30,15 @@ __all__ = [
 _DETAIL_LIMIT = 500
 
 
-def refusal(detail: str, *, may_have_billed: bool = False) -> Fault:
-    """A safety system said no, to the prompt or to everything made from it."""
+def refusal(detail: str, *, may_have_billed: bool = False, billed: int = 0) -> Fault:
+    """A safety system said no, to the prompt or to everything made from it, of which `billed` images are charged."""
     return Fault(
         ErrorCode.CONTENT_POLICY_VIOLATION,
         Next.STOP,
-        may_have_billed=may_have_billed,
+        may_have_billed=may_have_billed or billed > 0,
         counts_against_vendor=False,
         detail=_short(detail),
+        billed=billed,
     )
 
 

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 
-from gateway.domain.caller import Caller
-from gateway.domain.catalogue import Limits
+from gateway.domain.caller import Caller, Tenant
 from gateway.domain.errors import ErrorCode, RequestError
 from gateway.domain.facts import KeyRefused, Listener
 from gateway.edges.key_mirror import KeyMirror
@@ -18,14 +17,14 @@ class Keys:
     """The keys of the configuration, by the SHA-256 (lower-case hex) of each, and beside them those of Redis.
 
     Nothing here asks Redis: `mirror` is this replica's copy, None for a deployment that knows the file alone.
-    `tenants` are the ceilings of the configuration's tenants. `now` is Unix seconds. `tell` hears of every refusal.
+    `tenants` are the configuration's. `now` is Unix seconds. `tell` hears of every refusal.
     """
 
     def __init__(
         self,
         callers_by_sha256: Mapping[str, Caller],
         mirror: KeyMirror | None = None,
-        tenants: Mapping[str, Limits] | None = None,
+        tenants: Mapping[str, Tenant] | None = None,
         *,
         tell: Listener = lambda _: None,
         now: Callable[[], float] = time.time,

@@ -50,12 +50,14 @@ class Pipe:
     """The line of one client, over one connection of its pool, which is taken when first needed.
 
     Each command must tolerate being sent although its caller was cancelled. A connection that breaks, or on which one
-    reply does not come within `answer_s`, fails all commands that are on it. Must be closed.
+    reply does not come within `answer_s`, fails all commands that are on it; `on_late` hears of one that takes half of
+    that. Must be closed.
     """
 
-    def __init__(self, client: Redis, answer_s: float) -> None:
+    def __init__(self, client: Redis, answer_s: float, on_late: Callable[[], None]) -> None:
         self._client = client
         self._answer_s = answer_s
+        self._on_late = on_late
         self._unsent: list[tuple[tuple[Word, ...], _Future]] = []
         self._unanswered: deque[_Future] = deque()
         self._connection: AbstractConnection | None = None
@@ -78,7 +80,7 @@ class Pipe:
         """The reply to one command. Raises what the client raises, and TimeoutError when none came in time."""
         future = self.post(*command)
         # A tenth of what asyncio.timeout() costs.
-        late = asyncio.get_running_loop().call_later(self._answer_s, self._time_out, future)
+        late = asyncio.get_running_loop().call_later(self._answer_s / 2, self._be_late, future)
         try:
             return await future
         finally:
@@ -148,6 +150,11 @@ class Pipe:
             self._connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
         connection: AbstractConnection = self._connection
         return connection
+
+    def _be_late(self, future: _Future) -> None:
+        if not future.done():
+            self._on_late()
+            asyncio.get_running_loop().call_later(self._answer_s / 2, self._time_out, future)
 
     def _time_out(self, future: _Future) -> None:
         if not future.done():

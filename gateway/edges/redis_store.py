@@ -50,10 +50,12 @@ class RedisStore:
 
     def __init__(self, url: str, *, call_s: float = CALL_S, max_connections: int = MAX_CONNECTIONS) -> None:
         self._client: Client = client_for(url, connect_s=call_s, max_connections=max_connections)
-        self._pipe = Pipe(self._client, call_s) if isinstance(self._client, Redis) else None
+        self._pipe = Pipe(self._client, call_s, self._suspect) if isinstance(self._client, Redis) else None
         self._call_s = call_s
         self._outage: Reason | None = None
         self._healer: asyncio.Task[None] | None = None
+        self._second_look: asyncio.Task[bool] | None = None
+        self._looked_at = 0.0
         self.is_confirmed = False
         self._evalsha_works = True
         self._posted: set[asyncio.Task[None]] = set()
@@ -132,20 +134,21 @@ class RedisStore:
         """Send one command. Raises RedisUnavailable."""
         return await self._within_limits(self._client.execute_command, *command)
 
-    async def ping(self) -> None:
+    async def ping(self, patience_s: float | None = None) -> None:
         """Ask the server, outage or not, whether it can be reached and written to. Raises RedisUnavailable if not."""
         try:
-            async with asyncio.timeout(self._call_s):
+            async with asyncio.timeout(self._call_s if patience_s is None else patience_s):
                 await self._client.execute_command("SET", PROBE_KEY, 1, "PX", 1000)
         except (foreign.RedisError, foreign.RedisClusterException, OSError) as error:
             raise unavailable(error) from None
 
     async def aclose(self) -> None:
         """Stop asking, and close all connections."""
-        if self._healer is not None:
-            self._healer.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._healer
+        for task in (self._healer, self._second_look):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         if self._posted:
             await asyncio.wait(self._posted, timeout=self._call_s)
         if self._pipe is not None:
@@ -156,11 +159,14 @@ class RedisStore:
         if self._outage is not None:
             self._watch()
             raise RedisUnavailable(self._outage)
+        late = asyncio.get_running_loop().call_later(self._call_s / 2, self._suspect)
         try:
             async with asyncio.timeout(self._call_s):
                 return await act(*args)
         except (foreign.RedisError, foreign.RedisClusterException, OSError) as error:
             raise self._unavailable(error) from None
+        finally:
+            late.cancel()
 
     async def _run(self, script: Script, rest: tuple[str | int, ...]) -> Any:
         if self._evalsha_works:
@@ -214,12 +220,27 @@ class RedisStore:
         if self._healer is None or self._healer.done():
             self._healer = asyncio.create_task(self._heal(), name="redis-healer")
 
-    async def _heal(self) -> None:
-        await self._drop_connections()
+    def _suspect(self) -> None:
+        """A call takes long: ask once more beside it, so that its end already knows whether the server is away."""
+        if self._outage is None and (self._second_look is None or self._second_look.done()):
+            self._looked_at = asyncio.get_running_loop().time()
+            self._second_look = asyncio.create_task(self._answers(self._call_s / 2), name="redis-second-look")
+
+    async def _answers(self, patience_s: float) -> bool:
         try:
-            await self.ping()
+            await self.ping(patience_s)
         except RedisUnavailable:
-            self.is_confirmed = True
+            return False
+        return True
+
+    async def _heal(self) -> None:
+        is_recent = asyncio.get_running_loop().time() - self._looked_at < self._call_s
+        if self._second_look is not None and is_recent:
+            self.is_confirmed = not await self._second_look
+            await self._drop_connections()
+        else:
+            await self._drop_connections()
+            self.is_confirmed = not await self._answers(self._call_s)
         while self._outage is not None:
             await asyncio.sleep(PROBE_EVERY_S)
             try:

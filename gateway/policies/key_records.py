@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from gateway.domain.caller import Caller
+from gateway.domain.caller import Caller, Tenant
 from gateway.domain.catalogue import Limits
 from gateway.domain.money import Budget
 
@@ -66,11 +66,11 @@ class KeyRecord:
     may_route: bool = False
 
 
-def holder(record: KeyRecord, sha256: str, now_s: float, tenants: Mapping[str, Limits]) -> Caller | Refusal:
+def holder(record: KeyRecord, sha256: str, now_s: float, tenants: Mapping[str, Tenant]) -> Caller | Refusal:
     """Whom the secret with this hash belongs to at `now_s` (Unix seconds), or why it is no good.
 
-    `tenants` are the ceilings of the tenants that this deployment knows: a key of any other tenant is refused, since
-    its ceilings would be unknown. A key's own end and a secret's end are the first moments at which it is refused.
+    `tenants` are those that this deployment knows: a key of any other tenant is refused, since its ceilings would be
+    unknown. A key's own end and a secret's end are the first moments at which it is refused.
     """
     secret = next((one for one in record.secrets if one.sha256 == sha256), None)
     if secret is None:
@@ -82,18 +82,17 @@ def holder(record: KeyRecord, sha256: str, now_s: float, tenants: Mapping[str, L
         return Refusal.REPLACED
     if record.tenant is not None and record.tenant not in tenants:
         return Refusal.FOREIGN_TENANT
-    ceilings = Limits() if record.tenant is None else tenants[record.tenant]
-    return Caller(
+    caller = Caller(
         key_id=record.id,
         tenant=record.tenant,
         models=record.models,
         limits=record.limits,
-        tenant_limits=ceilings,
         priority=record.priority,
         budget=record.budget,
         per_user=record.per_user,
         may_route=record.may_route,
     )
+    return caller if record.tenant is None else caller.within(tenants[record.tenant])
 
 
 def state_of(record: KeyRecord, now_s: float) -> KeyState:

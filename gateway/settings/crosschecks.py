@@ -3,7 +3,7 @@
 The document may be broken in places; UNSET stands there, its fault is already noted, and every check passes it by.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
@@ -72,6 +72,7 @@ class _Checks:
             self._route(route, ("models", name))
         for name, tenant in sound(self._document.tenants):
             self._limits(tenant.limits, ("tenants", name, "limits"))
+            self._open_models(tenant.models, ("tenants", name, "models"))
         self._keys()
         self._compatibility()
         self._addresses()
@@ -184,10 +185,13 @@ class _Checks:
         tenants = self._document.tenants
         if key.tenant is not None and key.tenant not in tenants:
             self._findings.fault((*place, "tenant"), f"no such tenant{did_you_mean(key.tenant, tenants)}")
-        for index, model in sound(key.models):
-            if model != "*" and model not in self._models:
-                self._findings.fault((*place, "models", index), f"no such model{did_you_mean(model, self._models)}")
+        self._open_models(key.models, (*place, "models"))
         self._limits(key.limits, (*place, "limits"))
+
+    def _open_models(self, models: Sequence[str], place: Place) -> None:
+        for index, model in sound(models):
+            if model != "*" and model not in self._models:
+                self._findings.fault((*place, index), f"no such model{did_you_mean(model, self._models)}")
 
     def _limits(self, limits: Limits, place: Place) -> None:
         name = "images_per_minute" if limits.burst is None else "burst"

@@ -6,8 +6,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.domain.caller import Caller
-from gateway.domain.catalogue import Account, Catalogue, Limits
+from gateway.domain.caller import Caller, Tenant
+from gateway.domain.catalogue import Account, Catalogue
 from gateway.domain.money import Budget
 from gateway.settings.secrets import Secret
 
@@ -120,12 +120,13 @@ class WebhookSettings:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """One key of the file: the hash of its secret (lower-case hex), its holder, and what it may spend."""
+    """One key of the file: the hash of its secret (lower-case hex), its holder by himself, and what it may spend."""
 
     sha256: str
     caller: Caller
     budget: Budget
     webhook: WebhookSettings | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,7 @@ class Settings:
     logging: LoggingSettings
     warnings: tuple[str, ...] = ()
     pending: tuple[str, ...] = field(default=(), repr=False)
-    tenant_limits: Mapping[str, Limits] = field(default_factory=dict)
+    tenants: Mapping[str, Tenant] = field(default_factory=dict)
     admission: AdmissionSettings = AdmissionSettings()
     metrics_per_key: bool = False
     version: str = ""
@@ -217,7 +218,11 @@ class Settings:
     @property
     def callers(self) -> Mapping[str, Caller]:
         """Who holds which key, by the SHA-256 of the key."""
-        return {record.sha256: record.caller for record in self.keys}
+        return {
+            record.sha256: caller if caller.tenant is None else caller.within(self.tenants[caller.tenant])
+            for record in self.keys
+            for caller in (record.caller,)
+        }
 
     def not_yet_in_force(self) -> tuple[str, ...]:
         """What the file sets and this version does not act on, by line: to be said at start."""

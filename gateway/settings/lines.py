@@ -18,6 +18,8 @@ NODE_LIMIT = 100_000  # counted with aliases expanded, so that a few lines canno
 _DEPTH_LIMIT = 32  # the shape's own depth is 7; the rest is for a vendor's native parameters
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = frozenset((f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}value"))
+# How PyYAML names what it expected, and what it found instead: `]`, `<block end>`
+_SIGNS = frozenset(one.id for one in vars(yaml.tokens).values() if isinstance(one, type) and hasattr(one, "id"))
 
 
 class UnreadableScalarError(ValueError):
@@ -95,6 +97,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _without_quotes(problem: str | None) -> str:
-    """PyYAML's own words; what it quotes of the document goes, since that may be a secret."""
+    """PyYAML's own words; what it quotes of the document goes, since that may be a secret. YAML's own signs stay."""
     words = (problem or "cannot be read").split("'")
-    return "…".join(words[::2])
+    words[1::2] = [f"'{word}'" if word in _SIGNS else "…" for word in words[1::2]]
+    return "".join(words)

@@ -56,6 +56,12 @@ _Sha256 = Annotated[
         extra={"expects": 'the SHA-256 of a key, 64 digits of lower-case hex in quotes, as "samurai keys new" prints'},
     ),
 ]
+_Models = Annotated[tuple[Literal["*"] | ModelId, ...], Meta(min_length=1, extra={"expects": "a list of models"})]
+_Priority = Annotated[int, Meta(ge=0, le=9, extra={"expects": "a whole number, 0 to 9"})]
+_Metadata = Annotated[
+    dict[Name, Annotated[str, Meta(max_length=256, extra={"expects": "text of at most 256 characters"})]],
+    Meta(max_length=16, extra={"expects": "at most 16 notes"}),
+]
 _SizeOrAny = Annotated[
     str,
     Meta(
@@ -218,6 +224,9 @@ class Tenant(Struct, frozen=True, forbid_unknown_fields=True):
 
     limits: Annotated[Limits, Meta(description="Ceilings over all keys of the tenant.")] = Limits()
     budget: Annotated[Budget, Meta(description="What all keys of the tenant may spend.")] = Budget()
+    models: Annotated[_Models, Meta(description='Models that its keys may use at most; "*" for all.')] = ("*",)
+    priority: Annotated[_Priority, Meta(description="What its keys' own priority counts for at most.")] = 9
+    metadata: Annotated[_Metadata, Meta(description="Notes of your own.")] = {}
 
 
 class Webhook(Struct, frozen=True, forbid_unknown_fields=True):
@@ -235,18 +244,14 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True):
     id: Annotated[Name, Meta(description="The key's name in logs, metrics and reports.")]
     sha256: Annotated[_Sha256, Meta(description="The key's SHA-256; `samurai keys new` prints it.")]
     tenant: Annotated[Name | None, Meta(description="One of the tenants.")] = None
-    models: Annotated[
-        tuple[Literal["*"] | ModelId, ...],
-        Meta(min_length=1, description='Models the key may use; "*" for all.', extra={"expects": "a list of models"}),
-    ] = ("*",)
+    models: Annotated[_Models, Meta(description='Models the key may use; "*" for all.')] = ("*",)
     limits: Annotated[KeyLimits, Meta(description="Ceilings of this key.")] = KeyLimits()
     budget: Annotated[Budget, Meta(description="What this key may spend.")] = Budget()
-    priority: Annotated[
-        int, Meta(ge=0, le=9, description="A higher one is shed later.", extra={"expects": "a whole number, 0 to 9"})
-    ] = 5
+    priority: Annotated[_Priority, Meta(description="A higher one is shed later.")] = 5
     may_route: Annotated[
         bool, Meta(description="Whether its requests may choose among a model's targets, by x-samurai-route.")
     ] = False
     webhook: Annotated[
         Webhook | None, Meta(description="What is called at the end of what was asked for with Prefer: respond-async.")
     ] = None
+    metadata: Annotated[_Metadata, Meta(description="Notes of your own, shown by `samurai keys show`.")] = {}

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
 
 from gateway.domain import catalogue as domain
-from gateway.domain.caller import Caller
+from gateway.domain.caller import Caller, Tenant
 from gateway.domain.money import Price, microdollars
 from gateway.domain.picture import Size
 from gateway.settings import groups, shape, shape_offer
@@ -37,11 +36,13 @@ def translate(document: shape.Document, secrets: Secrets, directory: Path) -> gr
         accounts=accounts,
         catalogue=_catalogue(document, accounts),
         keys=tuple(
-            _key(key, document.tenants, _webhook(key, secrets.get(("keys", index, "webhook", "secret"))))
+            _key(key, _webhook(key, secrets.get(("keys", index, "webhook", "secret"))))
             for index, key in enumerate(document.keys)
         ),
         tenant_budgets=MappingProxyType({name: _budget(tenant.budget) for name, tenant in document.tenants.items()}),
-        tenant_limits=MappingProxyType({name: _limits(tenant.limits) for name, tenant in document.tenants.items()}),
+        tenants=MappingProxyType(
+            {name: Tenant(_limits(one.limits), one.models, one.priority) for name, one in document.tenants.items()}
+        ),
         idempotency=_idempotency(document.idempotency, directory),
         resilience=_resilience(document.resilience),
         webhook_url=document.webhooks.public_url.rstrip("/") if document.webhooks.public_url else None,
@@ -191,21 +192,19 @@ def _webhook(key: shape_offer.Key, secret: Secret | None) -> groups.WebhookSetti
     return None if key.webhook is None or secret is None else groups.WebhookSettings(key.webhook.url, secret)
 
 
-def _key(key: shape_offer.Key, tenants: Mapping[str, Any], webhook: groups.WebhookSettings | None) -> groups.KeyRecord:
-    tenant_limits = domain.Limits() if key.tenant is None else _limits(tenants[key.tenant].limits)
+def _key(key: shape_offer.Key, webhook: groups.WebhookSettings | None) -> groups.KeyRecord:
     budget = _budget(key.budget)
     caller = Caller(
         key_id=key.id,
         tenant=key.tenant,
         models=key.models,
         limits=_limits(key.limits),
-        tenant_limits=tenant_limits,
         priority=key.priority,
         budget=budget,
         per_user=domain.Limits(**asdict(key.limits.per_user)),
         may_route=key.may_route,
     )
-    return groups.KeyRecord(key.sha256, caller, budget, webhook)
+    return groups.KeyRecord(key.sha256, caller, budget, webhook, MappingProxyType(key.metadata))
 
 
 def _idempotency(idempotency: shape.Idempotency, directory: Path) -> groups.IdempotencySettings:

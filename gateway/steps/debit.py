@@ -1,6 +1,6 @@
 """Step 5 of 9 · take the request's tokens and set its money aside: all of it or nothing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.domain.caller import Caller
 from gateway.domain.catalogue import Limits as Ceilings
@@ -17,9 +17,10 @@ from gateway.policies.usage_lines import line_name
 from gateway.services import Services
 from gateway.steps.plan import Plan
 
-__all__ = ["Hold", "debit"]
+__all__ = ["Hold", "debit", "look"]
 
 _LEASE_SLACK_S = 30.0  # beyond the route's deadline, for the last look, the checks and the store
+_LOOK_BYTES = 12
 _OUTAGE_S = 900.0  # money waits for its settlement as long as keys work without Redis
 
 
@@ -74,6 +75,15 @@ async def debit(op_id: str, plan: Plan, caller: Caller, services: Services) -> H
     return Hold(op_id, caller, decision, tuple(dimensions), tuple(leases), reservation, end_user)
 
 
+async def look(job: Job, caller: Caller, services: Services) -> tuple[Meter, ...]:
+    """How the buckets stand that such a request draws on, for a reply that takes nothing from them."""
+    end_user = _end_user(job, caller, services)
+    dimensions = _dimensions(job, caller, services.catalogue.routes[job.model]) + _of_user(job, caller, end_user)
+    free = [replace(one, cost=0) for one in dimensions]
+    seen = await services.limits.take(f"look_{services.world.token(_LOOK_BYTES).hex()}", free)
+    return seen.meters if isinstance(seen, Granted) else ()
+
+
 def _dimensions(job: Job, caller: Caller, route: Route) -> list[Dimension]:
     """In the order in which a refusal names them."""
     dimensions: list[Dimension] = []
@@ -88,10 +98,8 @@ def _dimensions(job: Job, caller: Caller, route: Route) -> list[Dimension]:
 
 def _admitted(job: Job, caller: Caller, services: Services) -> EndUser | None:
     """The end user, known by a keyed hash only; None where the request names none. Raises 400 for a blocked one."""
-    if job.user is None:
-        return None
-    end_user = EndUser(caller.key_id, user_hash(caller.key_id, job.user, services.end_user_key))
-    if end_user.name in services.blocked_users:
+    end_user = _end_user(job, caller, services)
+    if end_user is not None and end_user.name in services.blocked_users:
         raise RequestError(
             ErrorCode.INVALID_VALUE,
             "This end user is blocked: no images are made for them. Nothing was done or charged.",
@@ -99,6 +107,12 @@ def _admitted(job: Job, caller: Caller, services: Services) -> EndUser | None:
             should_retry=False,
         )
     return end_user
+
+
+def _end_user(job: Job, caller: Caller, services: Services) -> EndUser | None:
+    if job.user is None:
+        return None
+    return EndUser(caller.key_id, user_hash(caller.key_id, job.user, services.end_user_key))
 
 
 def _of_user(job: Job, caller: Caller, end_user: EndUser | None) -> list[Dimension]:

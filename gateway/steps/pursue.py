@@ -229,7 +229,15 @@ class Pursuit:
         shot, attempt = order.shot, order.attempt
         if not isinstance(outcome, Delivered) or reply is None:
             fault = outcome if isinstance(outcome, Fault) else _TOO_LATE
-            return ShotResult(shot.count, attempt.served_by, faults=(fault,), unit_microusd=attempt.unit_microusd)
+            cost = fault.billed * attempt.unit_microusd
+            return ShotResult(
+                shot.count,
+                attempt.served_by,
+                billed=fault.billed,
+                cost_microusd=cost,
+                faults=(fault,),
+                unit_microusd=attempt.unit_microusd,
+            )
         wanted = outcome.pictures[: shot.count]
         collecting = [self._collect(one, number, order, reply) for number, one in enumerate(wanted)]
         got = [await collecting[0]] if len(collecting) == 1 else await asyncio.gather(*collecting)

@@ -104,7 +104,7 @@ def _completed(reply: HttpReply, shot: Shot) -> Outcome:
         created = unix_seconds(dig(reply.json, "created"))
         return Delivered(pictures, billed=len(images), withheld=withheld, created=created)
     if withheld:
-        return faults.refusal(f"{withheld} of {len(images)} images withheld", may_have_billed=True)
+        return faults.refusal(f"{withheld} of {len(images)} images withheld", billed=len(images))
     return faults.unusable("completed without an image")
 
 

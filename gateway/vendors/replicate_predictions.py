@@ -144,7 +144,7 @@ def _outcome_of(reply: HttpReply, shot: Shot, account: Account) -> Outcome:
     if not 200 <= reply.status < 300 or not status:
         return fault_of(reply)
     if status in _TERMINAL_WITHOUT_IMAGES:
-        return _ended(body, status)
+        return _ended(body, status, shot)
     pictures = _pictures(body)
     # With `Prefer: wait` a finished prediction may still say `processing`; a list that is still growing looks the same.
     if pictures and (status == "succeeded" or len(pictures) >= shot.count):
@@ -172,15 +172,16 @@ def _delivered(body: Any, pictures: tuple[Picture, ...], shot: Shot) -> Delivere
     )
 
 
-def _ended(body: Any, status: str) -> Fault:
+def _ended(body: Any, status: str, shot: Shot) -> Fault:
     reason = text(body, "error")
     if status == "aborted":
         return faults.aborted(reason or status)
     if status == "canceled":
         return faults.timed_out(reason or status)
-    may_have_billed = whole(body, "metrics", "image_count") != 0
+    counted = whole(body, "metrics", "image_count")
+    may_have_billed = counted != 0
     if _REFUSED.search(reason):
-        return faults.refusal(reason, may_have_billed=may_have_billed)
+        return faults.refusal(reason, may_have_billed=may_have_billed, billed=min(counted or 0, shot.count))
     return faults.failed(reason, may_have_billed=may_have_billed, again=True)
 
 

@@ -75,7 +75,8 @@ def _body(name: str, code: ErrorCode, body: str, param: str | None = None, **hea
 
 
 def _key(name: str, code: ErrorCode, authorization: str | None, times: int = 1) -> Case:
-    return Case(name, code, Call(headers={"authorization": authorization}, times=times))
+    again = "true" if code is ErrorCode.TOO_MANY_ATTEMPTS else None
+    return Case(name, code, Call(headers={"authorization": authorization}, times=times), should_retry=again)
 
 
 def _vendor(code: ErrorCode, model: str, vendor: str, should_retry: str = "false", **then: Any) -> Case:
@@ -110,14 +111,25 @@ CASES = (
     _key("no key", ErrorCode.MISSING_API_KEY, None),
     _key("a wrong key", ErrorCode.INVALID_API_KEY, "Bearer sk-wrong"),
     _key("many wrong keys", ErrorCode.TOO_MANY_ATTEMPTS, "Bearer sk-wrong", times=21),  # 20 are let pass
-    Case("a second request", ErrorCode.RATE_LIMIT_REQUESTS, Call(key="one request a minute", times=2)),
+    Case(
+        "a second request",
+        ErrorCode.RATE_LIMIT_REQUESTS,
+        Call(key="one request a minute", times=2),
+        should_retry="true",
+    ),
     Case("n over the limit", ErrorCode.N_EXCEEDS_LIMIT, Call({"n": 3}, key="two images a minute"), "n"),
-    Case("a third image", ErrorCode.RATE_LIMIT_IMAGES, Call({"n": 2}, key="two images a minute", times=2)),
+    Case(
+        "a third image",
+        ErrorCode.RATE_LIMIT_IMAGES,
+        Call({"n": 2}, key="two images a minute", times=2),
+        should_retry="true",
+    ),
     Case("no money", ErrorCode.INSUFFICIENT_QUOTA, Call(key="one image a day", times=2), should_retry="false"),
     Case(
         "two at once",
         ErrorCode.CONCURRENCY_LIMIT,
         Call(key="one at a time", together=2),
+        should_retry="true",
         then={"latency_s": 2.0},
     ),
     _vendor(ErrorCode.CONTENT_POLICY_VIOLATION, "flux-schnell", "replicate", refuse="nsfw"),

@@ -3,9 +3,10 @@
 Valid requests for images stay valid but small, since each is real work: two images at most, of 256×256 unless the
 size itself is what is tried; and those provider options whose values only the vendor knows have one that it takes.
 Half of the valid requests for an image ask for one that exists. Where a body is wrong nothing else is, so that the
-refusal is the body's.
+refusal is the body's. An Idempotency-Key is used once, since another body under it is rightly a conflict.
 """
 
+import itertools
 import os
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -21,6 +22,8 @@ LINK = "SCHEMATHESIS_IMAGE_LINK"
 
 IMAGES_AT_MOST = 2
 SIZE = "256x256"
+_WISHES = ("idempotency-key", "prefer", "x-samurai-partial")
+_NUMBERS = itertools.count(1)
 _TAKEN = {"style_type": "REALISTIC", "negative_prompt": "fog"}
 _GENERATIONS = "/v1/images/generations"
 _FILES = "/v1/images/files/{file}"
@@ -33,7 +36,10 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
         _ask_for_one_that_exists(case)
     elif case.operation.path == _GENERATIONS and case.meta is not None:
         if case.meta.phase.data.parameter_location is ParameterLocation.BODY:
-            case.headers.pop("x-samurai-partial", None)
+            for name in _WISHES:
+                case.headers.pop(name, None)
+        elif "idempotency-key" in case.headers and _is_valid(case, ParameterLocation.HEADER):
+            case.headers["idempotency-key"] = f"case-{next(_NUMBERS)}"
         if _is_valid(case, ParameterLocation.BODY) and isinstance(case.body, dict):
             case.body = _small(case.body, any_size=case.meta.phase.name is not TestPhase.FUZZING)
 

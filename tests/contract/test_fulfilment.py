@@ -69,6 +69,22 @@ def test_images_withheld_twice_are_a_refusal_and_not_asked_for_a_third_time(gate
     assert (charged(gateway), creates(gateway)) == (5, 2)
 
 
+def test_a_batch_that_was_withheld_and_billed_is_a_refusal_whose_cost_is_known(gateway: Running) -> None:
+    doubts = metric(gateway, 'samurai_vendor_unknown_outcomes_total{account="ideogram"}')
+    gateway.script(vendor="ideogram", operation="create", then={"refuse": "unsafe"})
+    reply = ask(gateway, "ideogram-v3", n=2)
+    assert (reply.status_code, error_code(reply)) == (400, "content_policy_violation")
+    assert (charged(gateway), creates(gateway)) == (2, 1)
+    assert float(reply.headers["x-samurai-cost-usd"]) == pytest.approx(2 * 0.06)
+    assert metric(gateway, 'samurai_vendor_unknown_outcomes_total{account="ideogram"}') == doubts
+    state = httpx2.get(
+        f"{gateway.base_url}/v1/operations/{reply.headers['x-samurai-operation-id']}",
+        headers={"authorization": f"Bearer {gateway.key}"},
+    ).json()
+    assert state["status"] == "failed"
+    assert float(state["cost_usd"]) == pytest.approx(2 * 0.06)
+
+
 def test_a_caller_may_choose_to_get_fewer_images(gateway: Running) -> None:
     gateway.script(vendor="ideogram", operation="create", then={"refuse": "unsafe_some", "drop": 1})
     gateway.script(vendor="ideogram", operation="create", then={"refuse": "unsafe"})

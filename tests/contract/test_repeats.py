@@ -1,5 +1,6 @@
 """Requests that are sent again, work that is asked about later, and clients that hang up: two replicas, one journal."""
 
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -11,9 +12,11 @@ from typing import Any
 import httpx2
 import orjson
 import pytest
+from typer.testing import CliRunner
 
+from gateway.cli import commands
 from tests.processes import START_DEADLINE_S, Running, child, gateway
-from tests.replicas import administer, created, replica_settings
+from tests.replicas import ADMIN_TOKEN, administer, created, replica_settings, status, until
 from tests.servers import Server, running_server, valkey_binary
 
 PACE = "0.15"
@@ -78,6 +81,24 @@ def test_f027_a_repeated_key_gets_the_same_bytes_on_any_replica_and_buys_nothing
     assert again.headers["x-samurai-operation-id"] == first.headers["x-samurai-operation-id"]
     assert again.headers["x-samurai-cost-usd"] == first.headers["x-samurai-cost-usd"]
     assert pair.charged() == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_given_again_tells_the_limits_as_they_stand_and_takes_nothing_from_them(
+    pair: Pair, stream: bool
+) -> None:
+    _, secret = created(pair.one, limits={"requests_per_minute": 2, "images_per_minute": 30})
+    until(lambda: status(pair.two, secret) == 200)
+    headers = {"authorization": f"Bearer {secret}", "idempotency-key": "metered"}
+    first = pair.ask(pair.one, "metered", headers, n=2, stream=stream)
+    replays = [pair.ask(pair.two, "metered", headers, n=2, stream=stream) for _ in range(5)]
+    assert [reply.status_code for reply in (first, *replays)] == [200] * 6
+    for reply in replays:
+        assert reply.headers["idempotent-replayed"] == "true"
+        assert reply.headers["x-ratelimit-limit-requests"] == "2"
+        assert int(reply.headers["x-ratelimit-remaining-requests"]) >= 1
+        assert int(reply.headers["x-ratelimit-remaining-images"]) >= 28
+        assert reply.headers["ratelimit-policy"] == first.headers["ratelimit-policy"]
 
 
 def test_f028_a_hundred_at_once_with_one_key_are_one_purchase(pair: Pair) -> None:
@@ -219,11 +240,22 @@ def test_what_nobody_can_know_is_never_bought_again_and_is_listed_until_it_is_se
     listed = administer(pair.two, "GET", "/admin/operations?state=unknown").json()["operations"]
     [call] = next(one for one in listed if one["operation"] == op_id)["calls"]
     assert (call["state"], call["account"], call["images"]) == ("unknown", "ideogram", 1)
+    row = next(line for line in told(pair.two, "operations").splitlines() if op_id in line)
+    assert row.split()[1:] == [op_id, "demo", "ideogram-v3", "ideogram/ideogram-v3", "1", "unknown"]
+    assert json.loads(told(pair.two, "operations", "show", op_id))["operation"] == op_id
     settled = administer(pair.two, "POST", f"/admin/operations/{op_id}/settle", {"billed": 0})
     assert settled.status_code == 200, settled.text
     assert op_id not in administer(pair.one, "GET", "/admin/operations").text
     assert pair.ask(pair.one, "lost", headers, model="ideogram-v3").status_code == 200
     assert len(creates(pair)) == 2
+
+
+def told(running: Running, *arguments: str) -> str:
+    """What the command line prints, having asked this gateway."""
+    environment = {"SAMURAI_ADMIN_TOKEN": ADMIN_TOKEN, "SAMURAI_ADMIN_URL": running.admin_url}
+    result = CliRunner().invoke(commands, list(arguments), env=environment)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def creates(pair: Pair) -> list[dict[str, Any]]:

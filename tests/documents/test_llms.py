@@ -4,11 +4,13 @@ import pytest
 
 from gateway.documents.advice import ADVICE
 from gateway.documents.llms import PAGES, llms_txt, pages
+from gateway.documents.reply_headers import HEADERS, headers_for
 from gateway.documents.shelf import shelf
 from gateway.domain.catalogue import Catalogue
 from gateway.domain.errors import ErrorCode, status_of, type_of
 from gateway.steps.request_shape import KINDS
 from tests.documents.deployments import EVERY, LENIENT, USUAL, WITH_DEFAULT, capabilities_of
+from tests.documents.test_openapi import operations
 
 BASE = "https://images.example.com"
 LINK = re.compile(r"^- \[[^\]]+\]\((?P<address>[^)]+)\): \S.*$")
@@ -59,6 +61,22 @@ def test_the_request_page_says_what_this_deployment_takes() -> None:
     assert row_of(page("images", WITH_DEFAULT), "`model`")[2] == "no"
     assert "Other fields are refused" in page("images")
     assert "Other fields are ignored" in page("images", LENIENT)
+
+
+@pytest.mark.parametrize("name", sorted(headers_for("generation")))
+def test_the_request_page_has_a_row_for_every_header_of_the_reply(name: str) -> None:
+    assert row_of(page("images"), f"`{name}`")[1] == HEADERS[name]
+
+
+@pytest.mark.parametrize("status", ["running", "completed", "failed", "unknown"])
+def test_the_page_on_sending_again_tells_every_status_of_an_operation(status: str) -> None:
+    assert len(row_of(page("repeats"), f"`{status}`")) == 2
+
+
+@pytest.mark.parametrize("name", [wish["name"] for wish in operations()["createImage"]["parameters"]])
+def test_every_header_that_a_request_for_images_may_carry_stands_on_a_page(name: str) -> None:
+    told = "\n".join(pages(USUAL, capabilities_of).values()).lower()
+    assert f"`{name}`" in told or f"`{name}:" in told
 
 
 def test_the_model_page_marks_what_the_gateway_adds() -> None:

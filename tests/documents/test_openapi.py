@@ -14,6 +14,7 @@ from gateway.documents.shelf import shelf
 from gateway.domain.caller import Caller
 from gateway.domain.catalogue import Catalogue
 from gateway.domain.errors import ErrorCode, RequestError
+from gateway.policies.fingerprints import idempotency_hash
 from gateway.steps.read_body import read_body
 from tests.documents.deployments import EVERY, GLASS_BY_DEFAULT, USUAL, capabilities_of
 
@@ -134,6 +135,19 @@ def test_generation_documents_the_statuses_of_the_contract_and_no_other() -> Non
     responses = operations()["createImage"]["responses"]
     assert set(responses) == {"200", "202", "400", "401", "404", "405", "409", "422", "429", "500"}
     assert set(responses["200"]["content"]) == {"application/json", "text/event-stream"}
+
+
+def test_generation_documents_the_headers_that_change_what_is_answered() -> None:
+    wishes = {wish["name"]: wish for wish in operations()["createImage"]["parameters"]}
+    assert set(wishes) == {"idempotency-key", "prefer", "x-samurai-partial"}
+    key = Draft202012Validator(wishes["idempotency-key"]["schema"])
+    for name in ("order-42", "a", "~" * 255, "", "two words", "ключ", "~" * 256):
+        taken = True
+        try:
+            idempotency_hash("key", name)
+        except RequestError:
+            taken = False
+        assert key.is_valid(name) is taken, name
 
 
 def test_only_what_needs_no_key_is_open() -> None:

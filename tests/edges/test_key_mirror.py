@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.caller import Caller
+from gateway.domain.caller import Caller, Tenant
 from gateway.domain.catalogue import Limits
 from gateway.domain.errors import ErrorCode, RequestError
 from gateway.domain.facts import Fact, KeyRefused
@@ -60,7 +60,7 @@ def told() -> list[Fact]:
 
 @pytest.fixture
 def keys(mirror: KeyMirror, told: list[Fact], clock: Clock) -> Keys:
-    tenants = {"acme": Limits(images_per_minute=7)}
+    tenants = {"acme": Tenant(Limits(images_per_minute=7))}
     return Keys({digest(IN_FILE): Caller("file")}, mirror, tenants, tell=told.append, now=clock)
 
 

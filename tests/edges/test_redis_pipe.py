@@ -68,7 +68,7 @@ class Client:
 
 
 def pipe_of(client: Client, answer_s: float = PATIENCE_S) -> Pipe:
-    return Pipe(client, answer_s)  # type: ignore[arg-type]  # a fake of what is used of it
+    return Pipe(client, answer_s, lambda: None)  # type: ignore[arg-type]  # a fake of what is used of it
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 4, 300])

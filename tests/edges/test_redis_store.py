@@ -16,6 +16,7 @@ COUNT_TEXT = "return redis.call('INCR', KEYS[1])"
 COUNT = Script(COUNT_TEXT, sha1(COUNT_TEXT.encode()).hexdigest())
 ONCE_S = 0.25 + 0.5  # what an outage may cost, and slack for a machine that has other things to do
 BACK_S = 5.0
+SLOWLY_S = 1.0  # large beside what a busy machine adds
 
 
 @asynccontextmanager
@@ -111,6 +112,37 @@ async def test_a_silent_server_costs_all_waiting_calls_together_one_quarter_of_a
         assert sum([(await failure_of(store))[1] for _ in range(100)]) < ONCE_S
         server.resume()
         await recovery_of(store)
+
+
+async def test_whether_a_silent_server_is_away_is_known_when_the_first_call_fails(server: Server) -> None:
+    """Who has to be sure, as the journal has before it takes the disk's word, does not wait for as long again."""
+    async with store_at(server.url, call_s=SLOWLY_S) as store:
+        await store.run(COUNT, ["{samurai}:n"], [])
+        server.pause()
+        started = time.monotonic()
+        await failure_of(store)
+        assert await store.is_surely_away()
+        assert time.monotonic() - started < 1.5 * SLOWLY_S
+        server.resume()
+        await recovery_of(store)
+
+
+async def test_a_server_that_answers_others_is_not_surely_away_for_one_call_without_a_reply(server: Server) -> None:
+    async with store_at(server.url, call_s=SLOWLY_S) as store:
+        waiting = asyncio.create_task(store.call("BLPOP", "{samurai}:nothing", 0))
+        with pytest.raises(RedisUnavailable):
+            await waiting
+        assert not await store.is_surely_away()
+        await recovery_of(store)
+
+
+async def test_what_was_seen_during_an_earlier_slow_call_says_nothing_of_a_later_outage(server: Server) -> None:
+    async with store_at(server.url, call_s=SLOWLY_S) as store:
+        with suppress(RedisUnavailable):
+            await store.call("BLPOP", "{samurai}:nothing", str(0.7 * SLOWLY_S))  # a second look is answered
+        server.pause()
+        assert (await failure_of(store))[0] is Reason.TIMEOUT
+        assert await store.is_surely_away()
 
 
 async def test_a_server_silent_from_the_start_costs_no_more(server: Server) -> None:

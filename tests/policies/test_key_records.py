@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.caller import Caller
+from gateway.domain.caller import Caller, Tenant
 from gateway.domain.catalogue import Limits
 from gateway.domain.money import Budget
 from gateway.policies.key_fields import UnreadableRecordError, fields_of, read_fields, view_of, with_strange
@@ -21,7 +21,7 @@ from gateway.policies.key_records import (
 )
 
 NOW = 1_800_000_000.0
-TENANTS = {"acme": Limits(images_per_minute=9)}
+TENANTS = {"acme": Tenant(Limits(images_per_minute=9))}
 
 hashes = st.integers(0, 9).map(lambda number: f"{number:064x}")
 moments = st.none() | st.floats(NOW - 100, NOW + 100)
@@ -63,7 +63,7 @@ def test_exactly_a_live_secret_of_a_live_key_of_a_known_tenant_has_a_holder(
         assert (found.key_id, found.models, found.limits) == (record.id, record.models, record.limits)
         assert (found.budget, found.priority, found.per_user) == (record.budget, record.priority, record.per_user)
         assert found.may_route is record.may_route
-        assert found.tenant_limits == (TENANTS["acme"] if record.tenant else Limits())
+        assert found.tenant_limits == (TENANTS["acme"].limits if record.tenant else Limits())
 
 
 @given(records, st.floats(0, 1000), hashes)
@@ -148,3 +148,28 @@ def test_a_record_that_makes_no_sense_is_unreadable_and_not_shown(name: bytes, t
         read_fields("web", fields if text is None else fields | {name: text})
     assert "web" in str(caught.value)
     assert "aaaa" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("own", "tenants", "left"),
+    [
+        (("*",), ("*",), ("*",)),
+        (("a", "b"), ("*",), ("a", "b")),
+        (("*",), ("b", "c"), ("b", "c")),
+        (("a", "b"), ("b", "c"), ("b",)),
+        (("a",), ("c",), ()),
+    ],
+)
+def test_a_key_may_use_the_models_that_both_it_and_its_tenant_have(
+    own: tuple[str, ...], tenants: tuple[str, ...], left: tuple[str, ...]
+) -> None:
+    caller = Caller("web", models=own).within(Tenant(models=tenants))
+    assert caller.models == left
+    assert [model for model in "abcd" if caller.may_use(model)] == [
+        model for model in "abcd" if Caller("web", models=own).may_use(model) and {"*", model} & set(tenants)
+    ]
+
+
+@pytest.mark.parametrize(("own", "tenants", "counts"), [(5, 9, 5), (9, 3, 3), (0, 3, 0)])
+def test_a_key_is_no_more_important_than_its_tenant(own: int, tenants: int, counts: int) -> None:
+    assert Caller("web", priority=own).within(Tenant(priority=tenants)).priority == counts

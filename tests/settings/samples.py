@@ -89,7 +89,8 @@ models:
     on_refusal: stop
     passthrough_url: true
 tenants:
-  acme: {limits: {images_per_minute: 1000}, budget: {per_month: 5000}}
+  acme: {limits: {images_per_minute: 1000}, budget: {per_month: 5000}, models: [flux-schnell], priority: 6,
+         metadata: {contract: "2030-17"}}
 idempotency: {keep: 24h, wait: 25s, join_retries: 15m, concurrent: wait}
 webhooks: {public_url: null}
 resilience: {retry_budget: 0.1, breaker: {failures: 0.5, over: 10, window: 30s, cooldown: 3s}, on_unknown: fail}
@@ -103,6 +104,7 @@ keys:
     budget: {per_day: 50, per_month: 1000.5, total: 9000}
     priority: 7
     may_route: true
+    metadata: {owner: ann}
     webhook: {url: "https://app.example.com/hooks?tenant=acme", secret: {env: WEBHOOK_SECRET}}
 compatibility:
   default_model: flux-schnell

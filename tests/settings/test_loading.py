@@ -228,7 +228,7 @@ def test_a_fault_in_the_offer_is_told(tmp_path: Path, old: str, new: str, fault:
         ("# nothing\n", "line 1: the file is empty"),
         ("- a\n", "line 1: expected a mapping, got a list"),
         ("a: b: c\n", "line 1: not YAML: mapping values are not allowed here"),
-        ("accounts:\n  x: [1\nkeys: 2\n", "line 3: not YAML: "),
+        ("accounts:\n  x: [1\nkeys: 2\n", "line 3: not YAML: expected ',' or ']', but got ':'"),
         ("a: *nothing\n", "line 1: not YAML: found undefined alias …"),
         ("a: 1\n---\nb: 2\n", "line 2: not YAML: but found another document"),
         ("a: 1\nb: \x07\n", "line 2: not YAML: a control character"),
@@ -309,6 +309,11 @@ def test_yaml_words_stay_words_where_names_stand(tmp_path: Path) -> None:
 def test_what_works_though_hardly_as_meant_is_a_warning(tmp_path: Path, addition: str, warning: str) -> None:
     (told,) = load_text(f"{SMALL}{addition}\n", tmp_path).warnings
     assert told.startswith(warning)
+
+
+def test_a_tenant_of_models_that_are_not_there_is_a_fault(tmp_path: Path) -> None:
+    text = f"{SMALL}tenants: {{t: {{models: [dall-e-3, dall-e-4]}}}}\n"
+    assert "line 9: tenants.t.models[1]: no such model; did you mean dall-e-3?" in only_fault_of(text, tmp_path)
 
 
 def test_a_burst_of_ten_is_no_cause_for_a_warning(tmp_path: Path) -> None:

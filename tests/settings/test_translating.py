@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.domain.caller import Tenant
 from gateway.domain.catalogue import Account, Limits, OnRefusal, Strategy
 from gateway.domain.picture import Size
 from gateway.settings.groups import Budget, GoogleCredentials, Settings, WebhookSettings
@@ -101,9 +102,12 @@ def test_what_every_request_may_ask_for(full: Settings) -> None:
 def test_keys_and_tenants(full: Settings) -> None:
     (record,) = full.keys
     caller = full.callers[SHA256]
-    assert caller is record.caller
-    assert (caller.key_id, caller.tenant, caller.priority) == ("web-team", "acme", 7)
-    assert caller.models == ("*", "flux-schnell")
+    assert (record.caller.priority, record.caller.models) == (7, ("*", "flux-schnell"))
+    assert record.metadata == {"owner": "ann"}
+    # what its tenant has counts at most
+    assert full.tenants == {"acme": Tenant(Limits(images_per_minute=1000), ("flux-schnell",), 6)}
+    assert (caller.key_id, caller.tenant, caller.priority) == ("web-team", "acme", 6)
+    assert caller.models == ("flux-schnell",)
     assert caller.limits == Limits(requests_per_minute=60, images_per_minute=200, concurrent=20)
     assert caller.tenant_limits == Limits(images_per_minute=1000)
     assert caller.per_user == Limits(images_per_minute=5)

@@ -36,4 +36,5 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
                 "counts_against_vendor": outcome.counts_against_vendor,
                 "retry_after_s": outcome.retry_after_s,
                 "transient_auth": outcome.transient_auth,
+                **({"billed": outcome.billed} if outcome.billed else {}),
             }
