@@ -64,10 +64,14 @@ class Pipe:
         self._to_write, self._to_read = asyncio.Event(), asyncio.Event()
         self._work: tuple[asyncio.Task[None], ...] = ()
         self._ending: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def post(self, *command: Word) -> _Future:
         """Send a command without waiting; what comes back is the future's: a reply, or what the client raises."""
         future: _Future = asyncio.get_running_loop().create_future()
+        if self._is_closed:
+            _set_exception(future, foreign.ConnectionError("closed"))
+            return future
         self._unsent.append((command, future))
         self._to_write.set()
         if not self._work:
@@ -92,6 +96,7 @@ class Pipe:
 
     async def aclose(self) -> None:
         """Wait for the replies that are still due, for as long as one may take, and give the connection back."""
+        self._is_closed = True
         due = [*(future for _, future in self._unsent), *self._unanswered]
         if due:
             await asyncio.wait(due, timeout=self._answer_s)

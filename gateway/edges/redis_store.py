@@ -59,6 +59,7 @@ class RedisStore:
         self.is_confirmed = False
         self._evalsha_works = True
         self._posted: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     @property
     def outage(self) -> Reason | None:
@@ -143,7 +144,8 @@ class RedisStore:
             raise unavailable(error) from None
 
     async def aclose(self) -> None:
-        """Stop asking, and close all connections."""
+        """Stop asking, and close all connections. What comes later fails as if Redis were away."""
+        self._is_closed = True
         for task in (self._healer, self._second_look):
             if task is not None:
                 task.cancel()
@@ -217,12 +219,12 @@ class RedisStore:
         return away
 
     def _watch(self) -> None:
-        if self._healer is None or self._healer.done():
+        if not self._is_closed and (self._healer is None or self._healer.done()):
             self._healer = asyncio.create_task(self._heal(), name="redis-healer")
 
     def _suspect(self) -> None:
         """A call takes long: ask once more beside it, so that its end already knows whether the server is away."""
-        if self._outage is None and (self._second_look is None or self._second_look.done()):
+        if not self._is_closed and self._outage is None and (self._second_look is None or self._second_look.done()):
             self._looked_at = asyncio.get_running_loop().time()
             self._second_look = asyncio.create_task(self._answers(self._call_s / 2), name="redis-second-look")
 

@@ -151,3 +151,14 @@ async def test_what_was_only_posted_is_done_before_the_end() -> None:
     asyncio.get_running_loop().call_later(0.05, client.gate.set)
     await pipe.aclose()
     assert posted.result() == 3
+
+
+async def test_what_comes_after_the_end_fails_at_once_and_opens_no_connection() -> None:
+    client = Client()
+    client.gate.set()
+    pipe = pipe_of(client)
+    assert await pipe.send("ECHO", 1) == 1
+    await pipe.aclose()
+    with pytest.raises(Broken):
+        await pipe.send("ECHO", 2)
+    assert client.released == client.made
