@@ -240,9 +240,9 @@ class Pacing:
         # A place of our own making is unknown to Redis, and the moment of its grant is that of another clock.
         alone = self._strays.pop(attempt.id, None) is not None
         args = _end_args(line, attempt.member, ending, 0 if alone else granted_us, pause_us)
-        if ending is not Ending.THROTTLED:
+        if granted_us and ending is not Ending.THROTTLED:
             self._redis.post(_END, line.keys(*_ENDS), args, lambda: self._owed.append((line, attempt)))
-        else:  # whoever tries again is to know of the pause
+        else:  # whoever tries again is to know of the pause, and whoever comes next of a turn that was given up
             try:
                 await self._redis.run(_END, line.keys(*_ENDS), args)
             except RedisUnavailable:
