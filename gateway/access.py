@@ -1,7 +1,6 @@
 """The outermost wrapper: every request gets an id, every refusal its envelope, and the log one line."""
 
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any
@@ -12,6 +11,7 @@ from structlog.contextvars import bind_contextvars
 
 from gateway.domain.errors import ErrorCode, RequestError
 from gateway.domain.facts import Listener, RequestTurnedAway
+from gateway.edges.world import World
 from gateway.envelope import error_reply
 
 __all__ = ["Access", "ClientGone", "ReplyCutShort", "new_request_id"]
@@ -30,9 +30,9 @@ class ReplyCutShort(Exception):  # noqa: N818  # it tells the server to break th
     """A reply failed after it had begun, so the connection must end without the reply's proper end."""
 
 
-def new_request_id() -> str:
+def new_request_id(world: World | None = None) -> str:
     """A fresh id of 128 random bits."""
-    return f"req_{secrets.token_hex(16)}"
+    return f"req_{(world or World()).token(16).hex()}"
 
 
 class Access:
@@ -47,6 +47,7 @@ class Access:
         self, app: ASGIApp, clock: Callable[[], float] = time.perf_counter, tell: Listener = lambda _: None
     ) -> None:
         self._app = app
+        self._world = World()
         self._clock = clock
         self._tell = tell
         self._log = structlog.get_logger("access")
@@ -57,7 +58,7 @@ class Access:
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        state["request_id"] = _request_id(scope["headers"])
+        state["request_id"] = _request_id(scope["headers"], self._world)
         bind_contextvars(request_id=state["request_id"])  # for all lines of this task and of those it begins
         reply = _Reply(send, state["request_id"], self._clock)
         try:
@@ -111,7 +112,7 @@ class _Reply:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.started = True
-            kept = [pair for pair in message.get("headers", ()) if pair[0].lower() != b"x-request-id"]
+            kept = [pair for pair in message.get("headers", ()) if pair[0] != b"x-request-id"]  # ASGI: lower case
             kept.append((b"x-request-id", self._request_id))
             kept.append((b"openai-processing-ms", str(round(self.elapsed_ms)).encode()))
             message = {**message, "headers": kept}
@@ -128,11 +129,11 @@ class _Reply:
         await self.send({"type": "http.response.body", "body": body})
 
 
-def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def _request_id(headers: Iterable[tuple[bytes, bytes]], world: World) -> str:
     sent = [value for name, value in headers if name == b"x-request-id"]
     if len(sent) == 1 and _REQUEST_ID.fullmatch(sent[0]):
         return sent[0].decode("ascii")
-    return new_request_id()
+    return new_request_id(world)
 
 
 def _line(scope: Scope, state: MutableMapping[str, Any], reply: _Reply) -> dict[str, Any]:

@@ -69,7 +69,7 @@ _REPLICA_BYTES = 8
 _COLLECT_AFTER = 5_000, 5, 2
 """New objects, then rounds, before the collector looks. What is left to look at is small, so a whole look is cheap; an
 error's traceback holds a request and its connection together until then."""
-_FILES_A_CONNECTION = 3  # its own, one to a vendor or a file, and as many again for the second port
+_FILES_A_CONNECTION = 2  # its own, and one to a vendor or a file; the second port has few
 
 
 @dataclass(frozen=True, slots=True)

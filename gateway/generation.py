@@ -11,6 +11,7 @@ from gateway.domain.picture import Blob
 from gateway.domain.record import Attempt, AttemptState, OperationState
 from gateway.domain.reply import Inbound, Reply
 from gateway.edges.journal_writer import Fenced, JournalUnavailable
+from gateway.edges.pacing import Ahead
 from gateway.operation import Operation, Operations
 from gateway.policies.doubts import reopen
 from gateway.policies.verdict import objection
@@ -18,10 +19,10 @@ from gateway.services import Services
 from gateway.steps.authenticate import authenticate
 from gateway.steps.claim import claim
 from gateway.steps.conclude import conclude, open_record, put_back, release
-from gateway.steps.debit import debit, look
+from gateway.steps.debit import Hold, debit, look
 from gateway.steps.finish import finish
-from gateway.steps.fulfil import fulfil
-from gateway.steps.plan import plan
+from gateway.steps.fulfil import ahead_of, fulfil
+from gateway.steps.plan import Plan, plan
 from gateway.steps.read_body import read_body
 from gateway.steps.reply import accepted, headers_of, reply_with, stream_of, waits_elsewhere
 from gateway.steps.resume import resume
@@ -137,14 +138,23 @@ async def _buy(images: int, operation: Operation, services: Services) -> Harvest
     )
     first = shots.candidates[0]
     operation.served_by, operation.ignored = first.target.served_by, first.ignored
-    with services.traces.step("debit"):
-        hold = await debit(operation.record.hold_id, shots, operation.caller, services)
+    ahead = ahead_of(shots, operation.record.hold_id, services)
+    try:
+        with services.traces.step("debit"):
+            hold = await debit(operation.record.hold_id, shots, operation.caller, services, ahead)
+        return await _bought(hold, shots, ahead, operation, services)
+    finally:
+        if ahead is not None:
+            services.pacing.give_back(ahead)
+
+
+async def _bought(hold: Hold, shots: Plan, ahead: Ahead | None, operation: Operation, services: Services) -> Harvest:
     open_record(operation, hold, services)
-    async with settle(hold, operation.job.model, services) as bill:
+    async with settle(hold, operation.record, services) as bill:
         operation.meters, operation.degraded = hold.meters, hold.degraded
         finishing = partial(_finished, operation=operation, services=services)
         try:
-            bill.harvest = await fulfil(shots, operation, finishing, services)
+            bill.harvest = await fulfil(shots, operation, finishing, services, ahead)
         finally:
             # Cut short, by the end of this replica or a fault of ours: whoever takes the record up settles it.
             bill.passed_on = bill.harvest is None

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -35,6 +35,12 @@ BATCH = 256  # records in one go; at 2 KB each half a megabyte
 
 class JournalUnavailable(Exception):  # noqa: N818 a state of this edge, beside RedisUnavailable
     """Neither Redis nor the disk took a record: nothing may be bought on its word."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Companion:
+    call: _Call
+    lost: Callable[[], None]
 
 
 class Fenced(Exception):  # noqa: N818 a state of one operation
@@ -70,6 +76,7 @@ class JournalWriter:
         self._world = world or World()
         self._waiting: dict[str, _Entry] = {}
         self._later: dict[str, tuple[Record, float]] = {}  # with the moment at which each is due, the first one first
+        self._company: dict[str, list[_Companion]] = {}  # what goes to Redis right before a record's next write
         self._writing: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._log = structlog.get_logger("journal")
@@ -113,6 +120,14 @@ class JournalWriter:
         due_s = asyncio.get_running_loop().time() + _SOON_S if known is None else known[1]
         self._later[record.id] = record, due_s
         self._wake_within(_SOON_S)
+
+    def write_soon_after(self, call: _Call, record: Record, lost: Callable[[], None]) -> None:
+        """As `write_soon`; and right before it Redis runs `call`, which must tolerate being run again.
+
+        `lost` is called where Redis may not have done it.
+        """
+        self._company.setdefault(record.id, []).append(_Companion(call, lost))
+        self.write_soon(record)
 
     def deliver_soon(self, op_id: str) -> None:
         """Note that the answer was taken by the client's end of the connection."""
@@ -187,14 +202,16 @@ class JournalWriter:
     async def _write(self, batch: Sequence[_Entry]) -> None:
         started, now = self._world.monotonic(), self._world.now()
         calls: list[_Call] = []
+        company: list[_Companion] = []
         rows: list[Spooled] = []
         for entry in batch:  # all that is said of a record at once: its owner goes on with it while this waits
             record = entry.record
+            company += self._company.pop(record.id, ())
             record.version += 1
             text = encoded(record)
             calls.append((WRITE, *_arguments(record, text, self._journal, now)))
             rows.append(Spooled(record.id, record.token, not record.is_over, now, text))
-        redis, disk = await asyncio.gather(self._to_redis(calls), self._to_disk(rows))
+        redis, disk = await asyncio.gather(self._to_redis(calls, company), self._to_disk(rows))
         by: JournalMedium = "spool" if redis is None else "both" if disk else "redis"
         for number, entry in enumerate(batch):
             op_id = entry.record.id
@@ -210,13 +227,17 @@ class JournalWriter:
                 self._tell(JournalFenced())
         self._tell(JournalWritten(self._world.monotonic() - started, by))
 
-    async def _to_redis(self, calls: Sequence[_Call]) -> list[bool] | None:
+    async def _to_redis(self, calls: Sequence[_Call], company: Sequence[_Companion] = ()) -> list[bool] | None:
         """Whether each was written (or was fenced off); None when Redis is away."""
         try:
-            replies = await self._journal.redis.run_all(calls, then=self._wait)
+            replies = await self._journal.redis.run_all([*(one.call for one in company), *calls], then=self._wait)
         except RedisUnavailable:
+            for one in company:
+                one.lost()
+            if company and self._journal.redis.outage is None:  # one that Redis refuses must not cost the records
+                return await self._to_redis(calls)
             return None
-        return [reply == 1 for reply in replies[: len(calls)]]
+        return [reply == 1 for reply in replies[len(company) :][: len(calls)]]
 
     async def _to_disk(self, rows: Sequence[Spooled]) -> bool:
         if self._spool is None:

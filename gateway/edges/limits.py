@@ -35,6 +35,7 @@ __all__ = [
     "SUSPENSE",
     "Limits",
     "Settling",
+    "receipt_key",
     "settled_key",
 ]
 
@@ -129,7 +130,7 @@ class Limits:
         if not given:
             return
         self.shares.give_back(granted, given, self.now_us())
-        keys = [_receipt(op_id), f"{_SLOT}:returned:{op_id}", *map(_bucket_key, given)]
+        keys = [receipt_key(op_id), f"{_SLOT}:returned:{op_id}", *map(_bucket_key, given)]
         with suppress(RedisUnavailable):
             await self._redis.run(_REFUND, keys, [RECEIPT_MS, *(one.cost * one.interval_us for one in given)])
 
@@ -147,6 +148,12 @@ class Limits:
 
         While Redis is away this waits in the backlog (see `upkeep`).
         """
+        await self.run_or_keep(self.settling(op_id, leases, reservation, settlement))
+
+    def settling(
+        self, op_id: str, leases: Sequence[Lease], reservation: Reservation | None, settlement: Settlement
+    ) -> Settling:
+        """What `settle` has to tell Redis, for whoever tells it in company; what was not told goes to `keep`."""
         self.shares.drop(op_id, leases)
         covered = self.allowances.settle(op_id, settlement.kept_microusd)
         purses = () if covered or reservation is None else reservation.purses
@@ -158,14 +165,18 @@ class Limits:
         args += [len(leases), BOOKS_KEPT_DAYS]
         for line in settlement.usage:
             args += line
-        await self.run_or_keep((_SETTLE, keys, args))
+        return _SETTLE, keys, args
+
+    def keep(self, settling: Settling) -> None:
+        """Have it told once Redis is back; told twice it counts once."""
+        self.backlog.append(settling)
 
     async def run_or_keep(self, settling: Settling) -> bool:
         """Whether Redis did it now; if not, it waits in the backlog."""
         try:
             await self._redis.run(*settling)
         except RedisUnavailable:
-            self.backlog.append(settling)
+            self.keep(settling)
             return False
         return True
 
@@ -188,7 +199,7 @@ class Limits:
         leases: Sequence[Lease],
         reservation: Reservation | None,
     ) -> list[int]:
-        keys = [_receipt(op_id), *map(_lease_key, leases), *map(_bucket_key, dimensions)]
+        keys = [receipt_key(op_id), *map(_lease_key, leases), *map(_bucket_key, dimensions)]
         if reservation is not None:
             keys += [*_MONEY, *map(_purse_key, reservation.purses)]
         reply: bytes = await self._redis.run(_TAKE, keys, _take_args(op_id, dimensions, leases, reservation))
@@ -260,7 +271,8 @@ def settled_key(op_id: str) -> str:
     return f"{_SLOT}:settled:{op_id}"
 
 
-def _receipt(op_id: str) -> str:
+def receipt_key(op_id: str) -> str:
+    """The name of the receipt of what an operation took; it is there once, and only if, that was granted."""
     return f"{_SLOT}:taken:{op_id}"
 
 

@@ -6,12 +6,15 @@
 --       3 queue: who waits, by arrival · 4 alive: who waits, by the moment its ticket is void
 --       5 state: a hash, in which `flying` is the sum of the images in flight (counted anew where it is missing)
 --       Members are `<images>:<attempt>`; all keys share one hash tag.
+--       6 may be a receipt: without it nothing is given, or written, and -1 is the reply's first word
 -- ARGV  1 attempt · 2 images · 3 place's life · then limits, 0 for none: 4 calls a window · 5 images a window
 --       6 images in flight · 7 window · 8 calls in flight at the start · 9, 10, 11 time to look again: first, for each
 --       ticket ahead, latest · 12 a ticket's grace · 13 the longest pause · 14 state's life (ms)
 -- Reply, one text: granted (1 or 0), moment of the grant or time to wait, limit of calls in flight, now, images in flight
 -- The same attempt gets only one place, however often it asks. What nobody ends falls free by itself.
 -- Thousands may be under way and thousands wait: nothing here looks at each of them but where a limit of images binds.
+
+if KEYS[6] and redis.call('EXISTS', KEYS[6]) == 0 then return '-1 0 0 0 0' end
 
 local flight, recent, queue, alive, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local images, life = tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -28,7 +28,7 @@ from gateway.edges.world import World
 from gateway.policies import pacing as rules
 from gateway.policies.pacing import Ending, Ledger, Place, Wait
 
-__all__ = ["Pacing", "Stay"]
+__all__ = ["Ahead", "Pacing", "Stay"]
 
 LEASE_SLACK_S = 30.0  # beyond the deadline: for the cancel and the last look after it
 STATE_MS = 3_600_000  # what was learnt of an account that nobody used for an hour is not worth much
@@ -40,6 +40,7 @@ _ATTEMPT_BYTES = 12
 _WOKEN_AT_ONCE = 64  # each that gets its place wakes the next ones
 _KEYS = ("flight", "recent", "queue", "alive", "state")
 _ENDS = ("flight", "queue", "alive", "state")
+_NOT_ASKED = -1  # the script's word where the receipt was not there
 _TAKE = Script.load(Path(__file__).with_name("pacing.lua"))
 _END = Script.load(Path(__file__).with_name("pacing_end.lua"))
 
@@ -103,6 +104,18 @@ class _Attempt:
         return f"{self.images}:{self.id}"
 
 
+@dataclass(slots=True)
+class Ahead:
+    """A place that is asked for before its call is sure to be made, in one write with the limits (see `ahead`)."""
+
+    line: _Line
+    attempt: _Attempt
+    receipt: str
+    begun: "asyncio.Future[bytes] | None" = None
+    is_over: bool = False
+    """Taken over by a `place`, or given back."""
+
+
 class Pacing:
     """Gives places at accounts. Never raises because of Redis.
 
@@ -136,20 +149,52 @@ class Pacing:
         line = self._lines[account]
         return (line.whole if self._redis.outage is None else line.share).most_images
 
+    def ahead(self, account: str, images: int, *, hold_s: float, receipt: str) -> Ahead:
+        """A place to be asked for in company; to be handed to `place`, and given back when that did not come about.
+
+        Redis gives it only if it has the key `receipt` by then.
+        """
+        return Ahead(self._lines[account], self._attempt(images, hold_s), receipt)
+
+    def ask_soon(self, ahead: Ahead) -> None:
+        """Ask for it right after what is sent to Redis next."""
+
+        def ask() -> None:
+            if not ahead.is_over:
+                keys = [*ahead.line.keys(*_KEYS), ahead.receipt]
+                ahead.begun = self._redis.begin(_TAKE, keys, _take_args(ahead.line.pace, ahead.attempt))
+
+        # A callback runs before the task that writes, which what comes next is to wake; if not, it is just not given.
+        asyncio.get_running_loop().call_soon(ask)
+
+    def give_back(self, ahead: Ahead) -> None:
+        """Leave a place that no `place` has taken over; nothing for one that has."""
+        if ahead.begun is not None and not ahead.is_over:
+            line, attempt = ahead.line, ahead.attempt
+            args = _end_args(line, attempt.member, Ending.OTHER, 0, 0)
+            self._redis.post(_END, line.keys(*_ENDS), args, lambda: self._owed.append((line, attempt)))
+        ahead.is_over = True
+
+    def _attempt(self, images: int, hold_s: float) -> _Attempt:
+        life_us = round((max(0.0, hold_s) + LEASE_SLACK_S) * 1_000_000)
+        return _Attempt(self._world.token(_ATTEMPT_BYTES).hex(), images, life_us)
+
     @asynccontextmanager
-    async def place(self, account: str, images: int, *, patience_s: float, hold_s: float) -> AsyncIterator[Stay]:
+    async def place(
+        self, account: str, images: int, *, patience_s: float, hold_s: float, ahead: Ahead | None = None
+    ) -> AsyncIterator[Stay]:
         """A place for one paid call of `images`, from its grant to the end of the `async with`.
 
         Waits for it at most `patience_s`; the stay says whether it was refused. A place whose holder is gone falls
-        free `hold_s` (and some slack) later by itself.
+        free `hold_s` (and some slack) later by itself. One that was asked for `ahead` is taken over where it fits.
         """
         line = self._lines[account]
-        attempt = _Attempt(
-            self._world.token(_ATTEMPT_BYTES).hex(), images, round((max(0.0, hold_s) + LEASE_SLACK_S) * 1_000_000)
-        )
+        begun, attempt = None, self._attempt(images, hold_s)
+        if ahead is not None and not ahead.is_over and ahead.line is line and ahead.attempt.images == images:
+            ahead.is_over, begun, attempt = True, ahead.begun, ahead.attempt
         stay, granted_us = Stay(), 0
         try:
-            answer = await self._await_place(line, attempt, patience_s)
+            answer = await self._await_place(line, attempt, patience_s, begun)
             line.waiters.pop(attempt.id, None)
             if isinstance(answer, Place):
                 granted_us, stay.place = answer.at_us, attempt.member
@@ -172,10 +217,13 @@ class Pacing:
         with suppress(RedisUnavailable):
             await self._redis.run(_END, line.keys(*_ENDS), _end_args(line, place, Ending.OTHER, 0, 0))
 
-    async def _await_place(self, line: _Line, attempt: _Attempt, patience_s: float) -> Place | Wait:
+    async def _await_place(
+        self, line: _Line, attempt: _Attempt, patience_s: float, begun: "asyncio.Future[bytes] | None"
+    ) -> Place | Wait:
         started = self._world.monotonic()
         while True:
-            answer, degraded = await self._ask(line, attempt)
+            answer, degraded = await self._ask(line, attempt, begun)
+            begun = None
             waited_s = self._world.monotonic() - started
             over = isinstance(answer, Place) or answer.never or waited_s + answer.wait_us / 1_000_000 > patience_s
             if over:
@@ -193,14 +241,21 @@ class Pacing:
                 ):
                     await woken.wait()
 
-    async def _ask(self, line: _Line, attempt: _Attempt) -> tuple[Place | Wait, bool]:
-        """Ask Redis, or this replica's own share; the answer, and whether it was decided alone."""
+    async def _ask(
+        self, line: _Line, attempt: _Attempt, begun: "asyncio.Future[bytes] | None"
+    ) -> tuple[Place | Wait, bool]:
+        """Ask Redis (or hear what it says, where that has `begun`), or this replica's own share.
+
+        The answer, and whether it was decided alone.
+        """
         most = line.whole.most_images
         if most is not None and attempt.images > most:
             return Wait(rules.LOOK_AGAIN_LATEST_US, never=True), False
         try:
             await self._catch_up()
-            reply: bytes = await self._redis.run(_TAKE, line.keys(*_KEYS), _take_args(line.pace, attempt))
+            words = None if begun is None else await self._redis.reply_of(begun)
+            if words is None or int(words.split()[0]) == _NOT_ASKED:
+                words = await self._redis.run(_TAKE, line.keys(*_KEYS), _take_args(line.pace, attempt))
         except RedisUnavailable:
             now_us = self._now_us()
             answer = line.share.ask(attempt.id, attempt.images, attempt.life_us, now_us)
@@ -209,7 +264,7 @@ class Pacing:
             if isinstance(answer, Place):
                 self._strays[attempt.id] = (line, attempt, now_us + attempt.life_us)
             return answer, True
-        granted, number, limit, _, images_in_flight = map(int, reply.split())
+        granted, number, limit, _, images_in_flight = map(int, words.split())
         line.images_seen = images_in_flight
         if granted:
             line.share.hold(attempt.id, attempt.images, attempt.life_us, self._now_us())

@@ -13,6 +13,7 @@ _KEPT_CHARACTERS = 4000
 _SHORTEST_SECRET = 4
 _SHORTEST_MATCH = 7  # of the patterns below: `token=` and one more
 _MOST_NAMES = 512
+_PLAIN = (bool, float)
 _PATTERNS = (
     r"\bsk-[A-Za-z0-9_-]{6,}",  # ours and OpenAI's
     r"\br8_[A-Za-z0-9]{6,}",  # Replicate's
@@ -62,10 +63,10 @@ class Redaction:
         }
 
     def _value(self, value: object, depth: int) -> Any:
-        if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < _WORD):
-            return value
-        if isinstance(value, str):
+        if isinstance(value, str):  # the most frequent first: this is done for every word of every request's line
             return self.text(value)
+        if value is None or isinstance(value, _PLAIN) or (isinstance(value, int) and abs(value) < _WORD):
+            return value
         if isinstance(value, bytes | bytearray | memoryview):
             return f"<{len(value)} bytes>"
         if depth > 0 and isinstance(value, Mapping):

@@ -82,7 +82,10 @@ class Pipe:
 
     async def send(self, *command: Word) -> Any:
         """The reply to one command. Raises what the client raises, and TimeoutError when none came in time."""
-        future = self.post(*command)
+        return await self.reply_to(self.post(*command))
+
+    async def reply_to(self, future: _Future) -> Any:
+        """The reply to a command that was posted; raises as `send` does."""
         # A tenth of what asyncio.timeout() costs.
         late = asyncio.get_running_loop().call_later(self._answer_s / 2, self._be_late, future)
         try:

@@ -88,6 +88,25 @@ class RedisStore:
             self._evalsha_works = not no_evalsha(error)
         return await self._within_limits(self._eval, script, (len(keys), *keys, *args))
 
+    def begin(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> "asyncio.Future[Any] | None":
+        """Send a script off, in one write with what else is sent in this pass of the event loop, and in that order.
+
+        None where commands do not go in one line: run it.
+        """
+        if self._pipe is None or not self._evalsha_works or self._outage is not None:
+            return None
+        return self._pipe.post("EVALSHA", script.sha, len(keys), *keys, *args)
+
+    async def reply_of(self, begun: "asyncio.Future[Any]") -> Any:
+        """The reply to a script that was begun; None where the server did not know it. Raises RedisUnavailable."""
+        assert self._pipe is not None  # noqa: S101 it was begun there
+        try:
+            return await self._pipe.reply_to(begun)
+        except (foreign.RedisError, OSError) as error:
+            if isinstance(error, foreign.NoScriptError) or no_evalsha(error):
+                return None
+            raise self._unavailable(error) from None
+
     def post(self, script: Script, keys: Sequence[str], args: Sequence[str | int], lost: Callable[[], None]) -> None:
         """Run a script without waiting for it; `lost` is called when Redis did not do it."""
         if self._pipe is None or not self._evalsha_works or self._outage is not None:

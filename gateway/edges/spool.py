@@ -19,6 +19,7 @@ _STEP_BYTES = 1 << 20  # one write of this size costs ten times what handing it 
 _SMALL_STEP_BYTES = 1 << 17
 _BUDGET_BYTES = 32 << 20  # of all replies together; beyond it the steps become small
 _THREADS = 4
+_WRITE_BYTES = 1 << 18  # of a megabyte in one call the kernel makes larger folios: measured at three times the cost
 _PIECES_PER_WRITE = 512  # half of Linux's IOV_MAX
 _LOCK_NAME = "lock"
 
@@ -134,12 +135,27 @@ def _append(writes: Sequence[tuple[Path, list[bytes]]]) -> None:
             continue
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            for start in range(0, len(pieces), _PIECES_PER_WRITE):
-                group = pieces[start : start + _PIECES_PER_WRITE]
+            for group in _groups(pieces):
                 if os.writev(descriptor, group) != sum(map(len, group)):
                     raise OSError(errno.ENOSPC, "short write")
         finally:
             os.close(descriptor)
+
+
+def _groups(pieces: Sequence[bytes]) -> Iterator[list[bytes | memoryview]]:
+    """The same bytes in the same order, as much as is written with one call."""
+    group: list[bytes | memoryview] = []
+    size = 0
+    for piece in pieces:
+        for start in range(0, len(piece), _WRITE_BYTES):
+            part = memoryview(piece)[start : start + _WRITE_BYTES] if len(piece) > _WRITE_BYTES else piece
+            if group and (size + len(part) > _WRITE_BYTES or len(group) == _PIECES_PER_WRITE):
+                yield group
+                group, size = [], 0
+            group.append(part)
+            size += len(part)
+    if group:
+        yield group
 
 
 def _remove(paths: Iterable[Path]) -> None:

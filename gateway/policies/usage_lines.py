@@ -10,6 +10,7 @@ from typing import Any
 
 __all__ = ["COLUMNS", "Usage", "UsageRow", "csv_of", "line_name", "objects_of", "report"]
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 COLUMNS = ("day", "key", "tenant", "model", "vendor")
 """What a report can be grouped by. `vendor` is `vendor/native model`, empty for what never reached one."""
 
@@ -51,7 +52,7 @@ class UsageRow:
 
 def line_name(key: str, tenant: str | None, model: str, vendor: str, measure: str) -> str:
     """The name of a line in the books of one day. `measure` is a field of `Usage`."""
-    return json.dumps([key, tenant or "", model, vendor, measure], ensure_ascii=False, separators=(",", ":"))
+    return _encode([key, tenant or "", model, vendor, measure])
 
 
 def report(books: Mapping[str, Iterable[tuple[str, int]]], by: Sequence[str]) -> tuple[UsageRow, ...]:

@@ -17,7 +17,8 @@ from gateway.domain.facts import CallRetried, FailedOver
 from gateway.domain.faults import refusal
 from gateway.domain.harvest import Harvest, ShotResult
 from gateway.domain.job import Shot
-from gateway.edges.pacing import Stay
+from gateway.edges.limits import receipt_key
+from gateway.edges.pacing import Ahead, Stay
 from gateway.edges.targets import LEAST_WAIT_S, Visit
 from gateway.edges.tracing import tell_outcome, vendor_call
 from gateway.operation import Operation
@@ -27,12 +28,29 @@ from gateway.services import Services
 from gateway.steps.plan import Candidate, Plan
 from gateway.steps.pursue import LATE_S, Finish, Order, Pursuit
 
-__all__ = ["fulfil"]
+__all__ = ["ahead_of", "fulfil"]
 
 _LEAST_TIME_S = 10.0  # the vendors' usual times are 1 to 25 s
 
 
-async def fulfil(plan: Plan, operation: Operation, finish: Finish, services: Services) -> Harvest:
+def ahead_of(plan: Plan, hold_id: str, services: Services) -> Ahead | None:
+    """The place of a plan's only call, to be asked for together with its tokens; None where it makes several."""
+    if plan.job.n > 1:  # whose images take far longer than a round trip
+        return None
+    target = _ready(plan.candidates, services)[0].target
+    return services.pacing.ahead(
+        target.account.id, 1, hold_s=plan.route.deadline_s + LATE_S, receipt=receipt_key(hold_id)
+    )
+
+
+def _ready(candidates: Sequence[Candidate], services: Services) -> Sequence[Candidate]:
+    """Those whose targets are not to be left alone at present; the first one where all of them are."""
+    return [one for one in candidates if services.targets.may_call(one.target)] or candidates[:1]
+
+
+async def fulfil(
+    plan: Plan, operation: Operation, finish: Finish, services: Services, ahead: Ahead | None = None
+) -> Harvest:
     """Serve the plan within the route's deadline; never raises for a vendor's failure.
 
     The images that a safety check withheld, or that were just not there, are asked for once more when at least
@@ -43,7 +61,7 @@ async def fulfil(plan: Plan, operation: Operation, finish: Finish, services: Ser
     log = AttemptLog(operation.record, services.writer, services.world, services.tell)
     pursuit = Pursuit(operation, plan.route, log, finish, services, began + deadline_s)
     allowed_s = deadline_s if plan.job.patience_s is None else min(deadline_s, plan.job.patience_s)
-    engine = _Engine(plan, pursuit, services, began, allowed_s)
+    engine = _Engine(plan, pursuit, services, began, allowed_s, ahead)
     results = await engine.obtain(plan.job.n, plan.candidates)
     short = sum(_askable(result) for result in results)
     if not short:
@@ -100,6 +118,7 @@ class _Engine:
     services: Services
     began: float
     allowed_s: float
+    ahead: Ahead | None = None
     calls_planned: int = 0
 
     def trying_s(self) -> float:
@@ -111,10 +130,6 @@ class _Engine:
         """Whether a call that is begun now can end in time: what would be cut off is better not bought."""
         return self.trying_s() >= min(_LEAST_TIME_S, WORK_SHARE * self.allowed_s)
 
-    def ready(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Those whose targets are not to be left alone at present."""
-        return [one for one in candidates if self.services.targets.may_call(one.target)]
-
     async def obtain(
         self, images: int, candidates: Sequence[Candidate], *, is_further: bool = False
     ) -> list[ShotResult]:
@@ -122,7 +137,7 @@ class _Engine:
 
         `is_further`: calls were made for these images before, so that these are no first calls.
         """
-        first, *others = self.ready(candidates) or candidates[:1]
+        first, *others = _ready(candidates, self.services)
         most = self.services.pacing.most_images(first.target.account.id)
         left_s = max(1.0, self.pursuit.left_s())
         shots = self.plan.shots(first, images, most=most, before=self.calls_planned, deadline_s=left_s)
@@ -145,7 +160,7 @@ class _Engine:
             fault = _ending(attempt.outcome, result)
             if fault is None:
                 return [result]
-            ready = self.ready(others)
+            ready = [one for one in others if self.services.targets.may_call(one.target)]
             decision = retrying.after(
                 fault,
                 attempt=number,
@@ -197,13 +212,32 @@ class _Engine:
         self, shot: Shot, candidate: Candidate, visit: Visit, *, last_resort: bool, fresh: bool
     ) -> _Attempt:
         """One paid call, once its target lets it through and the account has a place for it, kept to the work's end."""
+        ahead, self.ahead = self.ahead, None
+        try:
+            return await self._placed(shot, candidate, visit, ahead, last_resort=last_resort, fresh=fresh)
+        finally:
+            if ahead is not None:
+                self.services.pacing.give_back(ahead)
+
+    async def _placed(
+        self,
+        shot: Shot,
+        candidate: Candidate,
+        visit: Visit,
+        ahead: Ahead | None,
+        *,
+        last_resort: bool,
+        fresh: bool,
+    ) -> _Attempt:
         account = candidate.target.account.id
         while True:
             shut = await visit.enter(last_resort=last_resort, patience_s=self._patience_s(last_resort=last_resort))
             if shut is not None:
                 return _Attempt(shut)
             waits_s, hold_s = self._patience_s(last_resort=last_resort), self.pursuit.left_s() + LATE_S
-            async with self.services.pacing.place(account, shot.count, patience_s=waits_s, hold_s=hold_s) as stay:
+            async with self.services.pacing.place(
+                account, shot.count, patience_s=waits_s, hold_s=hold_s, ahead=ahead
+            ) as stay:
                 if stay.refusal is not None:
                     return _Attempt(stay.refusal, too_large=stay.too_large)
                 if visit.is_current:  # else the target was shut while this call waited for its place

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import msgspec
 
@@ -38,8 +39,8 @@ class Bill:
 
 
 @asynccontextmanager
-async def settle(hold: Hold, model: str, services: Services) -> AsyncIterator[Bill]:
-    """Run the body, then settle what `hold` holds, once, in one round trip.
+async def settle(hold: Hold, record: Record, services: Services) -> AsyncIterator[Bill]:
+    """Run the body, then settle what `hold` holds, once, in the round trip of `record`'s next write.
 
     The images' tokens go back when nothing was, or may have been, paid. Money that may have been spent stays taken,
     and is listed as in suspense.
@@ -49,17 +50,27 @@ async def settle(hold: Hold, model: str, services: Services) -> AsyncIterator[Bi
         yield bill
     finally:
         if not bill.passed_on:
-            await settle_up(hold, bill.harvest, model, services)
+            await settle_up(hold, bill.harvest, record.job.model, services, record)
 
 
-async def settle_up(hold: Hold, harvest: Harvest | None, model: str, services: Services) -> None:
-    """Settle what `hold` holds, by what was harvested under it; None where that is not known."""
+async def settle_up(
+    hold: Hold, harvest: Harvest | None, model: str, services: Services, record: Record | None = None
+) -> None:
+    """Settle what `hold` holds, by what was harvested under it; None where that is not known.
+
+    With `record`, whose end is about to be written, Redis hears of both at once, of the settlement first: was it told
+    of the end alone, nobody would take the operation up and settle it.
+    """
     if harvest is not None and not harvest.may_have_cost:
         images = [dimension for dimension in hold.dimensions if dimension.name == "images"]
         await services.limits.refund(hold.op_id, hold.granted, images)
     settlement = _settlement(harvest, hold, model)
     with services.traces.step("settle"):
-        await services.limits.settle(hold.op_id, hold.leases, hold.reservation, settlement)
+        settling = services.limits.settling(hold.op_id, hold.leases, hold.reservation, settlement)
+        if record is None:
+            await services.limits.run_or_keep(settling)
+        else:
+            services.writer.write_soon_after(settling, record, partial(services.limits.keep, settling))
     delivered = 0 if harvest is None else len(harvest.finished)
     money = (settlement.cost_microusd, settlement.suspended_microusd)
     services.tell(MoneySettled(hold.caller.key_id, model, delivered, *money))

@@ -37,7 +37,7 @@ async def hammer(url: str, tag: str, operations: int, seed: int) -> dict[str, ob
     made = decided = granted = contradictions = 0
 
     async def ask(op_id: str, asked: list[Dimension]) -> bytes:
-        keys = [limits._receipt(op_id), *map(limits._bucket_key, asked)]
+        keys = [limits.receipt_key(op_id), *map(limits._bucket_key, asked)]
         reply: bytes = await store.run(TAKE, keys, limits._take_args(op_id, asked, []))
         return reply
 

@@ -264,7 +264,7 @@ async def test_waiting_exactly_as_told_succeeds_and_not_a_microsecond_earlier(sh
 
     async def ask() -> tuple[int, int, int]:
         op_id = op()
-        keys = [limits._receipt(op_id), limits._bucket_key(one)]
+        keys = [limits.receipt_key(op_id), limits._bucket_key(one)]
         reply = await store.run(limits._TAKE, keys, limits._take_args(op_id, [one], []))
         verdict, _, wait_us, now_us, *_ = map(int, reply.split())
         return verdict, wait_us, now_us
@@ -340,7 +340,11 @@ def test_the_script_and_the_reference_agree_on_every_history(
                     ends.get(lease.bucket, {}).pop(op_id, None)
                 continue
             if act == "refund":
-                keys = [limits._receipt(op_id), f"{{samurai}}:returned:{op_id}", *map(limits._bucket_key, dimensions)]
+                keys = [
+                    limits.receipt_key(op_id),
+                    f"{{samurai}}:returned:{op_id}",
+                    *map(limits._bucket_key, dimensions),
+                ]
                 give_us = [one.cost * one.interval_us for one in dimensions]
                 reply = admin.eval(limits._REFUND.text, len(keys), *keys, 60_000, *give_us)
                 assert reply == (op_id in receipts and op_id not in returned)
@@ -348,7 +352,7 @@ def test_the_script_and_the_reference_agree_on_every_history(
                     returned.add(op_id)
                     full_at |= give_back(full_at, 0, dimensions)
                 continue
-            keys = [limits._receipt(op_id), *map(limits._lease_key, leases), *map(limits._bucket_key, dimensions)]
+            keys = [limits.receipt_key(op_id), *map(limits._lease_key, leases), *map(limits._bucket_key, dimensions)]
             reply = admin.eval(limits._TAKE.text, len(keys), *keys, *limits._take_args(op_id, dimensions, leases))
             if op_id in receipts:
                 assert reply == receipts[op_id]

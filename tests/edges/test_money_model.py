@@ -55,7 +55,7 @@ class Money(RuleBasedStateMachine):
         bucket = Dimension("images", "key", self.run, 1, BURST, units)
         lease = Lease("key", self.run, PLACES, 600_000)
         reservation = Reservation(self.purses(names), amount, 600_000)
-        keys = [limits._receipt(op_id), limits._lease_key(lease), limits._bucket_key(bucket), *limits._MONEY]
+        keys = [limits.receipt_key(op_id), limits._lease_key(lease), limits._bucket_key(bucket), *limits._MONEY]
         keys += [limits._purse_key(purse) for purse in reservation.purses]
         reply = self.admin.eval(
             limits._TAKE.text, len(keys), *keys, *limits._take_args(op_id, [bucket], [lease], reservation)
