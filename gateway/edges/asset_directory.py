@@ -4,7 +4,7 @@ import errno
 import os
 from pathlib import Path
 
-__all__ = ["force_to_disk", "linked", "piece_of"]
+__all__ = ["force_to_disk", "linked", "piece_of", "size_and_time"]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT)
 
@@ -24,6 +24,12 @@ def linked(source: Path, file: Path) -> bool:
         return False
     force_to_disk(file)
     return True
+
+
+def size_and_time(file: Path) -> tuple[int, float]:
+    """How large it is, and when it was last changed (seconds since the epoch). Raises OSError."""
+    status = file.stat()
+    return status.st_size, status.st_mtime
 
 
 def piece_of(file: Path, start: int, length: int) -> bytes:

@@ -23,7 +23,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
 
 from gateway.domain.picture import BadImage, Blob, ImageFormat
-from gateway.edges.asset_directory import force_to_disk, linked, piece_of
+from gateway.edges.asset_directory import force_to_disk, linked, piece_of, size_and_time
 from gateway.edges.asset_store import open_store
 from gateway.edges.inspecting import inspect
 from gateway.policies.asset_id import hour_of, valid_asset_id
@@ -38,8 +38,8 @@ _TRY_S = 10.0
 _PUT_S = 60.0  # all tries, and the wait for a turn when many images are put at once
 _NO_TURNS = contextlib.nullcontext()
 _PUTS_AT_ONCE = 8  # each holds its image in memory once, since a conditional put is one request
-_CHUNK_BYTES = 256 << 10
-_LARGE_CHUNK_BYTES, _FEW_READERS = 1 << 20, 8
+_CHUNK_BYTES, _LARGEST_CHUNK_BYTES = 256 << 10, 4 << 20
+_READ_AHEAD_BYTES = 8 << 20  # of all readers together, while they are not too many for the smallest chunk
 _SWEEP_LIMIT = 1000  # S3 lists and deletes as many with one request
 _ADDRESS = re.compile(r"\S*://\S*")
 _HOUR = timedelta(hours=1)
@@ -107,14 +107,15 @@ class Assets:
         if path is None:
             return None
         try:
-            meta = await self._thrice(lambda: obstore.head_async(self._store, path))
+            return await self._thrice(lambda: self._facts(path))
         except FileNotFoundError:
             return None
-        return AssetFacts(meta["size"], meta["last_modified"].timestamp())
 
-    async def exists(self, asset_id: str, format: ImageFormat) -> bool:  # noqa: A002 as above
-        """Whether the image is there. Raises StoreUnavailable."""
-        return await self.head(asset_id, format) is not None
+    async def _facts(self, path: str) -> AssetFacts:
+        if isinstance(self._store, LocalStore) and self._store.prefix:  # at a fifth of the cost
+            return AssetFacts(*await self._on_disk(size_and_time, self._store.prefix / path))
+        meta = await obstore.head_async(self._store, path)
+        return AssetFacts(meta["size"], meta["last_modified"].timestamp())
 
     async def read(
         self,
@@ -242,7 +243,7 @@ class Assets:
         self._readers += 1
         try:
             while start < end:
-                step = _LARGE_CHUNK_BYTES if self._readers <= _FEW_READERS else _CHUNK_BYTES
+                step = max(_CHUNK_BYTES, min(_READ_AHEAD_BYTES // self._readers, _LARGEST_CHUNK_BYTES))
                 piece = await self._on_disk(piece_of, file, start, min(step, end - start))
                 if not piece:
                     raise FileNotFoundError(errno.ENODATA, "the file has become shorter")

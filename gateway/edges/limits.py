@@ -153,7 +153,7 @@ class Limits:
     def settling(
         self, op_id: str, leases: Sequence[Lease], reservation: Reservation | None, settlement: Settlement
     ) -> Settling:
-        """What `settle` has to tell Redis, for whoever tells it in company; what was not told goes to `keep`."""
+        """What `settle` has to tell Redis, for whoever tells it in company; what was not told is for the backlog."""
         self.shares.drop(op_id, leases)
         covered = self.allowances.settle(op_id, settlement.kept_microusd)
         purses = () if covered or reservation is None else reservation.purses
@@ -167,16 +167,12 @@ class Limits:
             args += line
         return _SETTLE, keys, args
 
-    def keep(self, settling: Settling) -> None:
-        """Have it told once Redis is back; told twice it counts once."""
-        self.backlog.append(settling)
-
     async def run_or_keep(self, settling: Settling) -> bool:
         """Whether Redis did it now; if not, it waits in the backlog."""
         try:
             await self._redis.run(*settling)
         except RedisUnavailable:
-            self.keep(settling)
+            self.backlog.append(settling)
             return False
         return True
 

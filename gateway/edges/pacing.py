@@ -17,12 +17,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from gateway.domain.exchange import Fault, Outcome, Pace
 from gateway.domain.facts import LimiterDegraded, Listener, PlaceAwaited, VendorThrottled
 from gateway.domain.faults import throttled
+from gateway.edges.pacing_line import END_KEYS, TAKE_KEYS, Attempt, Line, end_args, take_args
 from gateway.edges.redis_store import RedisStore, RedisUnavailable, Script
 from gateway.edges.world import World
 from gateway.policies import pacing as rules
@@ -31,15 +31,11 @@ from gateway.policies.pacing import Ending, Ledger, Place, Wait
 __all__ = ["Ahead", "Pacing", "Stay"]
 
 LEASE_SLACK_S = 30.0  # beyond the deadline: for the cancel and the last look after it
-STATE_MS = 3_600_000  # what was learnt of an account that nobody used for an hour is not worth much
 SHORTEST_RETRY_S = 1.0  # nobody knows when a running call ends; a second is soon, and no hot loop
 JITTER_SHARE, JITTER_LONGEST_S = 0.1, 0.1  # spreads who was told the same moment; far less than a ticket's grace
 MOST_OWED = 10_000
 
 _ATTEMPT_BYTES = 12
-_WOKEN_AT_ONCE = 64  # each that gets its place wakes the next ones
-_KEYS = ("flight", "recent", "queue", "alive", "state")
-_ENDS = ("flight", "queue", "alive", "state")
 _NOT_ASKED = -1  # the script's word where the receipt was not there
 _TAKE = Script.load(Path(__file__).with_name("pacing.lua"))
 _END = Script.load(Path(__file__).with_name("pacing_end.lua"))
@@ -69,47 +65,11 @@ class Stay:
 
 
 @dataclass(slots=True)
-class _Line:
-    account: str
-    pace: Pace
-    share: Ledger
-    waiters: dict[str, asyncio.Event] = field(default_factory=dict)
-    images_seen: int = 0
-    whole: Ledger = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.whole = Ledger(self.pace)
-
-    def wake(self) -> None:
-        """Let the eldest waiters of this process look at once, as many as there may be room for now."""
-        if self.waiters:
-            most = min(self.share.limit, self.pace.images_in_flight or self.share.limit) - self.images_seen
-            for woken in islice(self.waiters.values(), min(max(1, most), _WOKEN_AT_ONCE)):
-                woken.set()
-
-    def keys(self, *names: str) -> list[str]:
-        return _keys(self.account, *names)
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """One attempt's ticket: `life_us` is how long its place stands when nobody ends it."""
-
-    id: str
-    images: int
-    life_us: int
-
-    @property
-    def member(self) -> str:
-        return f"{self.images}:{self.id}"
-
-
-@dataclass(slots=True)
 class Ahead:
     """A place that is asked for before its call is sure to be made, in one write with the limits (see `ahead`)."""
 
-    line: _Line
-    attempt: _Attempt
+    line: Line
+    attempt: Attempt
     receipt: str
     begun: "asyncio.Future[bytes] | None" = None
     is_over: bool = False
@@ -127,9 +87,9 @@ class Pacing:
     ) -> None:
         self._redis, self._world, self._tell = redis, world, tell
         self._replicas = replicas
-        self._lines = {account: _Line(account, pace, Ledger(pace, replicas)) for account, pace in paces.items()}
-        self._strays: dict[str, tuple[_Line, _Attempt, int]] = {}
-        self._owed: deque[tuple[_Line, _Attempt]] = deque(maxlen=MOST_OWED)
+        self._lines = {account: Line(account, pace, Ledger(pace, replicas)) for account, pace in paces.items()}
+        self._strays: dict[str, tuple[Line, Attempt, int]] = {}
+        self._owed: deque[tuple[Line, Attempt]] = deque(maxlen=MOST_OWED)
         self._lessons: set[asyncio.Task[None]] = set()
 
     def adopt(self, paces: Mapping[str, Pace]) -> None:
@@ -137,7 +97,7 @@ class Pacing:
         for account, pace in paces.items():
             line = self._lines.get(account)
             if line is None:
-                self._lines[account] = _Line(account, pace, Ledger(pace, self._replicas))
+                self._lines[account] = Line(account, pace, Ledger(pace, self._replicas))
             else:
                 line.pace = pace
                 line.share.adopt(pace)
@@ -161,8 +121,8 @@ class Pacing:
 
         def ask() -> None:
             if not ahead.is_over:
-                keys = [*ahead.line.keys(*_KEYS), ahead.receipt]
-                ahead.begun = self._redis.begin(_TAKE, keys, _take_args(ahead.line.pace, ahead.attempt))
+                keys = [*ahead.line.keys(*TAKE_KEYS), ahead.receipt]
+                ahead.begun = self._redis.begin(_TAKE, keys, take_args(ahead.line.pace, ahead.attempt))
 
         # A callback runs before the task that writes, which what comes next is to wake; if not, it is just not given.
         asyncio.get_running_loop().call_soon(ask)
@@ -171,13 +131,13 @@ class Pacing:
         """Leave a place that no `place` has taken over; nothing for one that has."""
         if ahead.begun is not None and not ahead.is_over:
             line, attempt = ahead.line, ahead.attempt
-            args = _end_args(line, attempt.member, Ending.OTHER, 0, 0)
-            self._redis.post(_END, line.keys(*_ENDS), args, lambda: self._owed.append((line, attempt)))
+            args = end_args(line, attempt.member, Ending.OTHER, 0, 0)
+            self._redis.post(_END, line.keys(*END_KEYS), args, lambda: self._owed.append((line, attempt)))
         ahead.is_over = True
 
-    def _attempt(self, images: int, hold_s: float) -> _Attempt:
+    def _attempt(self, images: int, hold_s: float) -> Attempt:
         life_us = round((max(0.0, hold_s) + LEASE_SLACK_S) * 1_000_000)
-        return _Attempt(self._world.token(_ATTEMPT_BYTES).hex(), images, life_us)
+        return Attempt(self._world.token(_ATTEMPT_BYTES).hex(), images, life_us)
 
     @asynccontextmanager
     async def place(
@@ -213,12 +173,12 @@ class Pacing:
 
     async def leave(self, account: str, place: str) -> None:
         """Leave a place whose holder is gone. While Redis is away it falls free by itself, when its time is up."""
-        line = self._lines.get(account) or _Line(account, Pace(), Ledger(Pace()))  # which may be configured no more
+        line = self._lines.get(account) or Line(account, Pace(), Ledger(Pace()))  # which may be configured no more
         with suppress(RedisUnavailable):
-            await self._redis.run(_END, line.keys(*_ENDS), _end_args(line, place, Ending.OTHER, 0, 0))
+            await self._redis.run(_END, line.keys(*END_KEYS), end_args(line, place, Ending.OTHER, 0, 0))
 
     async def _await_place(
-        self, line: _Line, attempt: _Attempt, patience_s: float, begun: "asyncio.Future[bytes] | None"
+        self, line: Line, attempt: Attempt, patience_s: float, begun: "asyncio.Future[bytes] | None"
     ) -> Place | Wait:
         started = self._world.monotonic()
         while True:
@@ -242,7 +202,7 @@ class Pacing:
                     await woken.wait()
 
     async def _ask(
-        self, line: _Line, attempt: _Attempt, begun: "asyncio.Future[bytes] | None"
+        self, line: Line, attempt: Attempt, begun: "asyncio.Future[bytes] | None"
     ) -> tuple[Place | Wait, bool]:
         """Ask Redis (or hear what it says, where that has `begun`), or this replica's own share.
 
@@ -255,7 +215,7 @@ class Pacing:
             await self._catch_up()
             words = None if begun is None else await self._redis.reply_of(begun)
             if words is None or int(words.split()[0]) == _NOT_ASKED:
-                words = await self._redis.run(_TAKE, line.keys(*_KEYS), _take_args(line.pace, attempt))
+                words = await self._redis.run(_TAKE, line.keys(*TAKE_KEYS), take_args(line.pace, attempt))
         except RedisUnavailable:
             now_us = self._now_us()
             answer = line.share.ask(attempt.id, attempt.images, attempt.life_us, now_us)
@@ -271,7 +231,7 @@ class Pacing:
         line.share.observe(limit, images_in_flight, self._now_us())
         return (Place(number) if granted else Wait(number)), False
 
-    def _note_acceptance(self, line: _Line, attempt: _Attempt) -> None:
+    def _note_acceptance(self, line: Line, attempt: Attempt) -> None:
         line.share.accept(attempt.id, self._now_us())
         if (
             attempt.id not in self._strays and 2 * line.images_seen >= line.share.limit
@@ -280,26 +240,26 @@ class Pacing:
             self._lessons.add(lesson)
             lesson.add_done_callback(self._lessons.discard)
 
-    async def _learn(self, line: _Line, attempt: _Attempt) -> None:
-        args = _end_args(line, attempt.member, Ending.ACCEPTED, 0, 0)
+    async def _learn(self, line: Line, attempt: Attempt) -> None:
+        args = end_args(line, attempt.member, Ending.ACCEPTED, 0, 0)
         with suppress(RedisUnavailable):
-            reply: bytes = await self._redis.run(_END, line.keys(*_ENDS), args)
+            reply: bytes = await self._redis.run(_END, line.keys(*END_KEYS), args)
             line.share.limit = int(reply.split()[0])
             line.wake()
 
-    async def _end(self, line: _Line, attempt: _Attempt, ending: Ending, granted_us: int, pause_us: int) -> None:
+    async def _end(self, line: Line, attempt: Attempt, ending: Ending, granted_us: int, pause_us: int) -> None:
         if ending is Ending.THROTTLED:
             self._tell(VendorThrottled(line.account, pause_us / 1_000_000))
         line.waiters.pop(attempt.id, None)
         line.share.end(attempt.id, ending, pause_us, self._now_us())
         # A place of our own making is unknown to Redis, and the moment of its grant is that of another clock.
         alone = self._strays.pop(attempt.id, None) is not None
-        args = _end_args(line, attempt.member, ending, 0 if alone else granted_us, pause_us)
+        args = end_args(line, attempt.member, ending, 0 if alone else granted_us, pause_us)
         if granted_us and ending is not Ending.THROTTLED:
-            self._redis.post(_END, line.keys(*_ENDS), args, lambda: self._owed.append((line, attempt)))
+            self._redis.post(_END, line.keys(*END_KEYS), args, lambda: self._owed.append((line, attempt)))
         else:  # whoever tries again is to know of the pause, and whoever comes next of a turn that was given up
             try:
-                await self._redis.run(_END, line.keys(*_ENDS), args)
+                await self._redis.run(_END, line.keys(*END_KEYS), args)
             except RedisUnavailable:
                 self._owed.append((line, attempt))
         line.wake()
@@ -310,7 +270,7 @@ class Pacing:
             return
         while self._owed:
             line, attempt = self._owed.popleft()
-            await self._redis.run(_END, line.keys(*_ENDS), _end_args(line, attempt.member, Ending.OTHER, 0, 0))
+            await self._redis.run(_END, line.keys(*END_KEYS), end_args(line, attempt.member, Ending.OTHER, 0, 0))
         while self._strays:
             _, (line, attempt, ends_us) = self._strays.popitem()
             left_us = ends_us - self._now_us()
@@ -323,30 +283,3 @@ class Pacing:
 
     def _now_us(self) -> int:
         return round(self._world.monotonic() * 1_000_000)
-
-
-def _keys(account: str, *names: str) -> list[str]:
-    return [f"{{samurai}}:pace:{account}:{name}" for name in names]
-
-
-def _take_args(pace: Pace, attempt: _Attempt) -> list[str | int]:
-    return [
-        attempt.id,
-        attempt.images,
-        attempt.life_us,
-        pace.requests_per_minute or 0,
-        pace.images_per_minute or 0,
-        pace.images_in_flight or 0,
-        rules.WINDOW_US,
-        pace.initial_calls_in_flight or rules.START_CALLS,
-        rules.LOOK_AGAIN_US,
-        rules.LOOK_AGAIN_EACH_US,
-        rules.LOOK_AGAIN_LATEST_US,
-        rules.TICKET_GRACE_US,
-        round(rules.LONGEST_PAUSE_S * 1_000_000),
-        STATE_MS,
-    ]
-
-
-def _end_args(line: _Line, member: str, ending: Ending, granted_us: int, pause_us: int) -> list[str | int]:
-    return [member, ending, granted_us, pause_us, line.whole.start, rules.CEILING_CALLS, STATE_MS]

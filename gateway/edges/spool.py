@@ -15,7 +15,7 @@ from gateway.domain.picture import Blob
 
 __all__ = ["Spool", "SpoolWriter"]
 
-_STEP_BYTES = 1 << 20  # one write of this size costs ten times what handing it to a thread does
+_STEP_BYTES = 4 << 20  # few images are larger, and handing a step to a thread costs as much as writing half a megabyte
 _SMALL_STEP_BYTES = 1 << 17
 _BUDGET_BYTES = 32 << 20  # of all replies together; beyond it the steps become small
 _THREADS = 4

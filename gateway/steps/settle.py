@@ -70,7 +70,7 @@ async def settle_up(
         if record is None:
             await services.limits.run_or_keep(settling)
         else:
-            services.writer.write_soon_after(settling, record, partial(services.limits.keep, settling))
+            services.writer.write_soon_after(settling, record, partial(services.limits.backlog.append, settling))
     delivered = 0 if harvest is None else len(harvest.finished)
     money = (settlement.cost_microusd, settlement.suspended_microusd)
     services.tell(MoneySettled(hold.caller.key_id, model, delivered, *money))

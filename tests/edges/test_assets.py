@@ -83,10 +83,10 @@ async def content_of(asset: Asset | None) -> bytes:
 
 async def test_what_was_put_is_read_back_and_the_source_left(assets: Assets, blob: Blob) -> None:
     asset_id = new_id()
-    assert not await assets.exists(asset_id, PNG)
+    assert await assets.head(asset_id, PNG) is None
     assert await assets.read(asset_id, PNG) is None
     await assets.put(asset_id, PNG, blob)
-    assert await assets.exists(asset_id, PNG)
+    assert await assets.head(asset_id, PNG) is not None
     asset = await assets.read(asset_id, PNG)
     assert asset is not None
     assert (asset.size, asset.start, asset.end) == (len(CONTENT), 0, len(CONTENT))
@@ -187,13 +187,13 @@ async def test_a_part_is_read_exactly(
 async def test_a_name_that_is_no_id_reaches_no_file(assets: Assets, blob: Blob, name: str) -> None:
     assert await assets.head(name, PNG) is None
     assert await assets.read(name, PNG) is None
-    assert not await assets.exists(name, PNG)
+    assert await assets.head(name, PNG) is None
     with pytest.raises(ValueError, match="id"):
         await assets.put(name, PNG, blob)
 
 
 async def kept(assets: Assets, ids: list[str]) -> list[bool]:
-    return [await assets.exists(asset_id, PNG) for asset_id in ids]
+    return [await assets.head(asset_id, PNG) is not None for asset_id in ids]
 
 
 async def test_the_janitor_deletes_what_is_old_and_nothing_else(assets: Assets, blob: Blob) -> None:

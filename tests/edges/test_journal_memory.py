@@ -15,7 +15,7 @@ from gateway.edges.journal import Journal, Keeping, UnreadableRecord, op_key
 from gateway.edges.journal_spool import JournalSpool, Spooled
 from gateway.edges.journal_upkeep import JournalUpkeep
 from gateway.edges.journal_writer import JournalUnavailable, JournalWriter
-from gateway.edges.redis_store import RedisStore
+from gateway.edges.redis_store import RedisStore, Script
 from gateway.edges.world import World
 from tests.servers import Server, running_server, valkey_binary
 
@@ -237,3 +237,35 @@ async def test_a_record_that_only_another_version_can_read_stays_on_the_disk_and
             with server.admin() as admin:
                 assert admin.hget(op_key("op_theirs"), "token") == b"9"
                 assert admin.exists(op_key("op_mine")) == 1
+
+
+async def test_what_goes_in_company_is_done_before_the_record_is_written_and_is_told_when_it_was_lost(
+    tmp_path: Path,
+) -> None:
+    def say(word: str) -> Script:
+        return Script.load(_file(tmp_path / f"{word}.lua", f"return redis.call('RPUSH', KEYS[1], '{word}')"))
+
+    lost: list[str] = []
+    key = "{samurai}:said"
+    with running_server(valkey_binary()) as server:
+        async with house(server, tmp_path / "a") as one:
+            await one.redis.run(say("x"), [key], [])
+            written = record("op_1")
+            one.writer.write_soon_after((say("one"), [key], []), written, lambda: lost.append("one"))
+            await one.writer.write(written)
+            assert await one.redis.call("LRANGE", key, 0, -1) == [b"x", b"one"]
+            one.writer.write_soon_after((say("soon"), [key], []), written, lambda: lost.append("soon"))
+            await one.writer.drained()
+            assert (await one.redis.call("LRANGE", key, 0, -1))[-1] == b"soon"
+            broken = Script.load(_file(tmp_path / "broken.lua", "return redis.call('RPUSH', KEYS[1])"))
+            one.writer.write_soon_after((broken, [key], []), written, lambda: lost.append("broken"))
+            await one.writer.write(written)  # which a script that Redis refuses does not keep from being written
+            assert lost == ["broken"]
+            seen = await one.journal.read("op_1")
+            assert seen is not None
+            assert seen.version == written.version
+
+
+def _file(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path

@@ -16,6 +16,7 @@ from gateway.domain.exchange import Delivered, Fault, Outcome, Pace
 from gateway.domain.facts import Fact, LimiterDegraded, PlaceAwaited, VendorThrottled
 from gateway.domain.faults import throttled
 from gateway.edges import pacing as edge
+from gateway.edges import pacing_line as lines
 from gateway.edges.pacing import Pacing, Stay
 from gateway.edges.redis_store import RedisStore
 from gateway.edges.world import World
@@ -317,16 +318,16 @@ def test_the_scripts_and_the_reference_agree_on_every_history(
     hasty: None, shared_server: Server, pace: Pace, history: list[tuple[str, int, int, int]]
 ) -> None:
     """The reference is told the moment at which the server decided; all else it must know by itself."""
-    line = edge._Line(uuid.uuid4().hex, pace, Ledger(pace))
+    line = lines.Line(uuid.uuid4().hex, pace, Ledger(pace))
     ledger = Ledger(pace)
-    attempts: dict[int, edge._Attempt] = {}
+    attempts: dict[int, lines.Attempt] = {}
     granted_us: dict[int, int] = {}
     with shared_server.admin() as admin:
         for act, number, images, life_us in history:
-            attempt = attempts.setdefault(number, edge._Attempt(str(number), images, life_us))
+            attempt = attempts.setdefault(number, lines.Attempt(str(number), images, life_us))
             if act == "ask":
-                keys = line.keys(*edge._KEYS)
-                reply = admin.eval(edge._TAKE.text, len(keys), *keys, *edge._take_args(pace, attempt))
+                keys = line.keys(*lines.TAKE_KEYS)
+                reply = admin.eval(edge._TAKE.text, len(keys), *keys, *lines.take_args(pace, attempt))
                 granted, figure, limit, now_us, images_in_flight = map(int, reply.split())
                 answer = ledger.ask(attempt.id, attempt.images, attempt.life_us, now_us)
                 assert figure == (answer.at_us if isinstance(answer, Place) else answer.wait_us)
@@ -336,7 +337,7 @@ def test_the_scripts_and_the_reference_agree_on_every_history(
                     granted_us[number] = figure
             else:
                 keys = line.keys("flight", "queue", "alive", "state")
-                args = edge._end_args(line, attempt.member, Ending(act), granted_us.get(number, 0), 300)
+                args = lines.end_args(line, attempt.member, Ending(act), granted_us.get(number, 0), 300)
                 limit, now_us = map(int, admin.eval(edge._END.text, len(keys), *keys, *args).split())
                 if act == "accepted":
                     ledger.accept(attempt.id, now_us)
@@ -415,3 +416,44 @@ def test_four_replicas_never_exceed_ten_images_in_flight_and_starve_nobody(share
     assert longest["8"] < 4 * max(longest["1"], longest["2"], longest["3"])  # large calls wait like all others
     with shared_server.admin() as admin:
         assert admin.zcard(f"{{samurai}}:pace:{tag}:flight") == 0
+
+
+async def test_a_place_asked_for_ahead_is_given_only_beside_a_receipt_and_taken_over_once(server: Server) -> None:
+    async with replica(server.url, Pace(images_in_flight=1)) as one:
+        for _ in range(2):  # from the second on, the server knows both scripts
+            assert await one.call(patience_s=BACK_S) is None
+        await one.store.call("SET", "{samurai}:receipt", 1)
+        for receipt, is_granted in (("{samurai}:receipt", True), ("{samurai}:none", False)):
+            ahead = one.pacing.ahead(one.account, 1, hold_s=60, receipt=receipt)
+            one.pacing.ask_soon(ahead)
+            await one.store.call("PING")
+            assert ahead.begun is not None
+            granted = int((await one.store.reply_of(ahead.begun)).split()[0])
+            assert granted == (1 if is_granted else -1)
+            taken = one.pacing.place(one.account, 1, patience_s=0, hold_s=60, ahead=ahead)
+            async with taken as stay:  # without a receipt it is asked for once more, as any other
+                assert stay.refusal is None
+                assert (await one.begin(1)) is None
+                assert stay.place == ahead.attempt.member
+            one.pacing.give_back(ahead)  # which is over: nothing is left twice
+            assert await one.call() is None
+
+
+async def test_a_place_asked_for_ahead_and_not_needed_is_free_again(server: Server) -> None:
+    async with replica(server.url, Pace(images_in_flight=1)) as one:
+        for _ in range(2):  # from the second on, the server knows both scripts
+            assert await one.call(patience_s=BACK_S) is None
+        await one.store.call("SET", "{samurai}:receipt", 1)
+        ahead = one.pacing.ahead(one.account, 1, hold_s=60, receipt="{samurai}:receipt")
+        one.pacing.ask_soon(ahead)
+        await one.store.call("PING")
+        assert ahead.begun is not None
+        await one.store.reply_of(ahead.begun)
+        assert await one.begin(1) is None
+        one.pacing.give_back(ahead)
+        assert await one.call() is None
+        never_asked = one.pacing.ahead(one.account, 1, hold_s=60, receipt="{samurai}:receipt")
+        one.pacing.give_back(never_asked)
+        one.pacing.ask_soon(never_asked)
+        await asyncio.sleep(0)
+        assert never_asked.begun is None
