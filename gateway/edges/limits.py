@@ -17,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
@@ -54,11 +55,9 @@ PURSE = f"{_SLOT}:purse:"
 BOOKS = f"{_SLOT}:usage:"
 
 
-def _script(name: str) -> Script:
-    return Script.load(Path(__file__).with_name(name))
-
-
-_TAKE, _REFUND, _SETTLE, _CONSUME = map(_script, ("limits.lua", "refund.lua", "settle.lua", "consume.lua"))
+_TAKE, _REFUND, _SETTLE, _CONSUME = (
+    Script.load(Path(__file__).with_name(f"{name}.lua")) for name in ("limits", "refund", "settle", "consume")
+)
 
 Settling = tuple[Script, list[str], list[str | int]]
 """A script with its keys and arguments, which waits for Redis."""
@@ -162,9 +161,7 @@ class Limits:
         today = datetime.now(UTC).date()
         args: list[str | int] = [op_id, SETTLED_MS, kept, settlement.suspended_microusd]
         args += [today.toordinal() - _EPOCH, today.year * 12 + today.month - 1, settlement.note]
-        args += [len(leases), BOOKS_KEPT_DAYS]
-        for line in settlement.usage:
-            args += line
+        args += [len(leases), BOOKS_KEPT_DAYS, *chain.from_iterable(settlement.usage)]
         return _SETTLE, keys, args
 
     async def run_or_keep(self, settling: Settling) -> bool:
