@@ -17,7 +17,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
@@ -161,7 +160,9 @@ class Limits:
         today = datetime.now(UTC).date()
         args: list[str | int] = [op_id, SETTLED_MS, kept, settlement.suspended_microusd]
         args += [today.toordinal() - _EPOCH, today.year * 12 + today.month - 1, settlement.note]
-        args += [len(leases), BOOKS_KEPT_DAYS, *chain.from_iterable(settlement.usage)]
+        args += [len(leases), BOOKS_KEPT_DAYS]
+        for line in settlement.usage:
+            args += line
         return _SETTLE, keys, args
 
     async def run_or_keep(self, settling: Settling) -> bool:
