@@ -26,6 +26,7 @@ _HEADINGS = {
     "inflight": "In flight",
     "start": "Start",
     "linear": "Linear cost",
+    "slow": "Beside slow clients",
 }
 _FALLBACK = "# Performance\n\nMeasured by `make bench`.\n"
 

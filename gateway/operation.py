@@ -15,7 +15,6 @@ from gateway.policies.buckets import Meter
 
 __all__ = ["Operation", "Operations"]
 
-_WATCH_AFTER_S = 0.02  # long before a vendor is done
 _REFUSALS_COUNT_S = 180.0  # the stock SDKs wait for up to two minutes before they send a refused request again
 _MOST_REFUSED = 10_000  # bodies, of under 200 bytes each
 _MOST_OF_ONE = 1_000  # calls with one body, which may be sent again any number of times meanwhile
@@ -111,20 +110,8 @@ class Operation:
         """A client waits for this until `gone()` returns."""
         self._attending += 1
         self._left_at = None
-        watch: asyncio.Task[None] | None = None
-
-        def begin() -> None:
-            nonlocal watch
-            watch = asyncio.create_task(self._watch(gone, clock), name="client-watch")
-
-        def end(_: object) -> None:
-            timer.cancel()
-            if watch is not None:
-                watch.cancel()
-
-        # Most of what is over sooner needs no task that watches; who left meanwhile is noticed then.
-        timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, begin)
-        self._end.add_done_callback(end)
+        watch = asyncio.create_task(self._watch(gone, clock), name="client-watch")
+        self._end.add_done_callback(lambda _: watch.cancel())
 
     def abandoned_for_s(self, now: float) -> float:
         """Seconds for which nobody has been waiting; 0.0 while somebody does, or said that they would come back."""
