@@ -37,12 +37,6 @@ class JournalUnavailable(Exception):  # noqa: N818 a state of this edge, beside 
     """Neither Redis nor the disk took a record: nothing may be bought on its word."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Companion:
-    call: _Call
-    lost: Callable[[], None]
-
-
 class Fenced(Exception):  # noqa: N818 a state of one operation
     """Another writer has taken the operation over: this one must buy nothing more for it."""
 
@@ -51,6 +45,12 @@ class Fenced(Exception):  # noqa: N818 a state of one operation
 class _Entry:
     record: Record
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Companion:
+    call: _Call
+    lost: Callable[[], None]
 
 
 class JournalWriter:

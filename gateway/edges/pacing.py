@@ -149,9 +149,10 @@ class Pacing:
         free `hold_s` (and some slack) later by itself. One that was asked for `ahead` is taken over where it fits.
         """
         line = self._lines[account]
-        begun, attempt = None, self._attempt(images, hold_s)
         if ahead is not None and not ahead.is_over and ahead.line is line and ahead.attempt.images == images:
             ahead.is_over, begun, attempt = True, ahead.begun, ahead.attempt
+        else:
+            begun, attempt = None, self._attempt(images, hold_s)
         stay, granted_us = Stay(), 0
         try:
             answer = await self._await_place(line, attempt, patience_s, begun)

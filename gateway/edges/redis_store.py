@@ -58,6 +58,7 @@ class RedisStore:
         self._looked_at = 0.0
         self.is_confirmed = False
         self._evalsha_works = True
+        self._seen: set[str] = set()  # scripts that went as text since the last outage
         self._posted: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
@@ -209,9 +210,15 @@ class RedisStore:
     ) -> list[Any]:
         if not self._evalsha_works:
             return [await self._run(script, (len(keys), *keys, *args)) for script, keys, args in calls]
+        # One that the server may not know goes as text: run by itself afterwards, it would come behind the others.
         replies = await self._together(
-            [("EVALSHA", one.sha, len(keys), *keys, *args) for one, keys, args in calls], then
+            [
+                (*(("EVALSHA", one.sha) if one.sha in self._seen else ("EVAL", one.text)), len(keys), *keys, *args)
+                for one, keys, args in calls
+            ],
+            then,
         )
+        self._seen.update(one.sha for one, _, _ in calls)
         for number, (script, keys, args) in enumerate(calls):
             if isinstance(replies[number], foreign.NoScriptError) or no_evalsha(replies[number]):
                 replies[number] = await self._run(script, (len(keys), *keys, *args))
@@ -234,6 +241,7 @@ class RedisStore:
         away = unavailable(error)
         if away.reason not in NO_OUTAGE and self._outage is None:
             self._outage = away.reason
+            self._seen.clear()
             self._watch()
         return away
 

@@ -37,15 +37,15 @@ def ahead_of(plan: Plan, hold_id: str, services: Services) -> Ahead | None:
     """The place of a plan's only call, to be asked for together with its tokens; None where it makes several."""
     if plan.job.n > 1:  # whose images take far longer than a round trip
         return None
-    target = _ready(plan.candidates, services)[0].target
+    target = (_ready(plan.candidates, services) or plan.candidates)[0].target
     return services.pacing.ahead(
         target.account.id, 1, hold_s=plan.route.deadline_s + LATE_S, receipt=receipt_key(hold_id)
     )
 
 
-def _ready(candidates: Sequence[Candidate], services: Services) -> Sequence[Candidate]:
-    """Those whose targets are not to be left alone at present; the first one where all of them are."""
-    return [one for one in candidates if services.targets.may_call(one.target)] or candidates[:1]
+def _ready(candidates: Sequence[Candidate], services: Services) -> list[Candidate]:
+    """Those whose targets are not to be left alone at present."""
+    return [one for one in candidates if services.targets.may_call(one.target)]
 
 
 async def fulfil(
@@ -137,7 +137,7 @@ class _Engine:
 
         `is_further`: calls were made for these images before, so that these are no first calls.
         """
-        first, *others = _ready(candidates, self.services)
+        first, *others = _ready(candidates, self.services) or candidates[:1]
         most = self.services.pacing.most_images(first.target.account.id)
         left_s = max(1.0, self.pursuit.left_s())
         shots = self.plan.shots(first, images, most=most, before=self.calls_planned, deadline_s=left_s)
@@ -160,7 +160,7 @@ class _Engine:
             fault = _ending(attempt.outcome, result)
             if fault is None:
                 return [result]
-            ready = [one for one in others if self.services.targets.may_call(one.target)]
+            ready = _ready(others, self.services)
             decision = retrying.after(
                 fault,
                 attempt=number,

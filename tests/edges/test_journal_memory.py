@@ -243,20 +243,21 @@ async def test_what_goes_in_company_is_done_before_the_record_is_written_and_is_
     tmp_path: Path,
 ) -> None:
     def say(word: str) -> Script:
-        return Script.load(_file(tmp_path / f"{word}.lua", f"return redis.call('RPUSH', KEYS[1], '{word}')"))
+        text = f"return redis.call('RPUSH', KEYS[1], '{word} ' .. (redis.call('HGET', KEYS[2], 'version') or '-'))"
+        return Script.load(_file(tmp_path / f"{word}.lua", text))
 
     lost: list[str] = []
-    key = "{samurai}:said"
+    keys = ["{samurai}:said", op_key("op_1")]
+    key = keys[0]
     with running_server(valkey_binary()) as server:
         async with house(server, tmp_path / "a") as one:
-            await one.redis.run(say("x"), [key], [])
             written = record("op_1")
-            one.writer.write_soon_after((say("one"), [key], []), written, lambda: lost.append("one"))
+            one.writer.write_soon_after((say("one"), keys, []), written, lambda: lost.append("one"))
             await one.writer.write(written)
-            assert await one.redis.call("LRANGE", key, 0, -1) == [b"x", b"one"]
-            one.writer.write_soon_after((say("soon"), [key], []), written, lambda: lost.append("soon"))
+            assert await one.redis.call("LRANGE", key, 0, -1) == [b"one -"]  # of the record, nothing was there yet
+            one.writer.write_soon_after((say("soon"), keys, []), written, lambda: lost.append("soon"))
             await one.writer.drained()
-            assert (await one.redis.call("LRANGE", key, 0, -1))[-1] == b"soon"
+            assert (await one.redis.call("LRANGE", key, 0, -1))[-1] == b"soon 1"
             broken = Script.load(_file(tmp_path / "broken.lua", "return redis.call('RPUSH', KEYS[1])"))
             one.writer.write_soon_after((broken, [key], []), written, lambda: lost.append("broken"))
             await one.writer.write(written)  # which a script that Redis refuses does not keep from being written

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha1
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,12 @@ from gateway.domain.facts import Fact, LimiterDegraded, PlaceAwaited, VendorThro
 from gateway.domain.faults import throttled
 from gateway.edges import pacing as edge
 from gateway.edges import pacing_line as lines
+from gateway.edges.limits import Limits, receipt_key
 from gateway.edges.pacing import Pacing, Stay
-from gateway.edges.redis_store import RedisStore
+from gateway.edges.redis_store import RedisStore, Script
 from gateway.edges.world import World
 from gateway.policies import pacing as rules
+from gateway.policies.buckets import Dimension
 from gateway.policies.pacing import Ending, Ledger, Place
 from tests.servers import Server
 
@@ -437,6 +440,25 @@ async def test_a_place_asked_for_ahead_is_given_only_beside_a_receipt_and_taken_
                 assert stay.place == ahead.attempt.member
             one.pacing.give_back(ahead)  # which is over: nothing is left twice
             assert await one.call() is None
+
+
+async def test_a_place_asked_for_ahead_costs_no_round_trip_of_its_own(server: Server) -> None:
+    async with replica(server.url, Pace()) as one:
+        for _ in range(2):
+            assert await one.call(patience_s=BACK_S) is None
+        limits, say = Limits(one.store), Script("return 1", sha1(b"return 1").hexdigest())
+        with server.admin() as admin:
+            for op_id in ("op_1", "op_2"):  # for the first one, the server does not know the limits' script yet
+                ahead = one.pacing.ahead(one.account, 1, hold_s=60, receipt=receipt_key(op_id))
+                await one.store.run(say, [], [])  # behind all that was posted
+                before = admin.info("stats")["total_reads_processed"]
+                one.pacing.ask_soon(ahead)
+                await limits.take(op_id, [Dimension("requests", "key", uuid.uuid4().hex, 60, 60, 1)])
+                assert ahead.begun is not None
+                granted = int((await one.store.reply_of(ahead.begun)).split()[0])
+                reads = admin.info("stats")["total_reads_processed"] - before
+                one.pacing.give_back(ahead)
+            assert (granted, reads) == (1, 2)  # what was sent, and this question
 
 
 async def test_a_place_asked_for_ahead_and_not_needed_is_free_again(server: Server) -> None:
