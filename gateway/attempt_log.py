@@ -89,7 +89,7 @@ class AttemptLog:
             return
         self._move(attempt, AttemptState.ACCEPTED)
         try:
-            await self.writer.write(self.record)
+            await self.writer.write(self.record, disk_soon=True)
         except (Fenced, JournalUnavailable):
             return  # it is paid for: whoever has the operation now, its images are brought in
 

@@ -31,7 +31,7 @@ def journal_of(
         lease_s=settings.idempotency.lease_s,
         is_shared=not settings.redis.is_embedded,
     )
-    journal, spool = Journal(redis, keeping), _opened(spool_beside(settings))
+    journal, spool = Journal(redis, keeping), _opened(spool_beside(settings), tell)
     replicas = settings.idempotency.acknowledged_by
     return journal, JournalWriter(journal, spool, tell, replicas=replicas, wait_ms=_WAIT_MS), spool
 
@@ -58,9 +58,9 @@ def spool_beside(settings: Settings) -> Path:
     return _DEFAULT if images is None else images.parent / "samurai-journal"
 
 
-def _opened(directory: Path) -> JournalSpool | None:
+def _opened(directory: Path, tell: Listener) -> JournalSpool | None:
     try:
-        return JournalSpool(directory)
+        return JournalSpool(directory, tell)
     except (OSError, sqlite3.Error) as problem:
         structlog.get_logger("journal").error(
             "no copy of the journal can be kept here; what Redis forgets is forgotten",

@@ -13,6 +13,7 @@ from gateway.domain.journal_facts import (
     IdempotencyKind,
     IdempotencyUsed,
     JournalFenced,
+    JournalForced,
     JournalMedium,
     JournalWritten,
     LateSuccess,
@@ -42,6 +43,7 @@ __all__ = [
     "IdempotencyUsed",
     "ImageFinished",
     "JournalFenced",
+    "JournalForced",
     "JournalMedium",
     "JournalWritten",
     "KeyRefused",
@@ -261,6 +263,7 @@ Fact = (
     | IdempotencyUsed
     | ImageFinished
     | JournalFenced
+    | JournalForced
     | JournalWritten
     | KeyRefused
     | LateSuccess

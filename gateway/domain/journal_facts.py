@@ -9,6 +9,7 @@ __all__ = [
     "IdempotencyKind",
     "IdempotencyUsed",
     "JournalFenced",
+    "JournalForced",
     "JournalMedium",
     "JournalWritten",
     "LateSuccess",
@@ -76,6 +77,14 @@ class JournalWritten:
 
     seconds: float
     waited_for: JournalMedium
+
+
+@dataclass(frozen=True, slots=True)
+class JournalForced:
+    """The replica's disk took so many records with one forced write, in so many seconds."""
+
+    seconds: float
+    records: int
 
 
 @dataclass(frozen=True, slots=True)

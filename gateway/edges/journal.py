@@ -26,7 +26,7 @@ from gateway.domain.record import OperationState, Record
 from gateway.edges.redis_store import Reason, RedisStore, RedisUnavailable, Script
 from gateway.edges.world import World
 
-__all__ = ["Claim", "Journal", "Keeping", "UnreadableRecord", "decoded", "encoded"]
+__all__ = ["WRITE", "Claim", "Journal", "Keeping", "UnreadableRecord", "decoded", "encoded", "write_arguments"]
 
 _SLOT = "{samurai}"
 LEASES, UNKNOWN, EPOCH = f"{_SLOT}:ops:leases", f"{_SLOT}:ops:unknown", f"{_SLOT}:ops:epoch"
@@ -229,3 +229,24 @@ def idempotency_key(record: Record) -> str:
 def fingerprint_key(record: Record) -> str:
     """Where the newest operation with its fingerprint is told; the key's id is part of the fingerprint."""
     return f"{_SLOT}:fp:{record.fingerprint}"
+
+
+def write_arguments(record: Record, text: bytes, keeping: Keeping, now: float) -> tuple[list[str], list[str | int]]:
+    """The keys and arguments of journal_write.lua for this record, encoded as `text`."""
+    keyed = bool(record.idempotency)
+    by_print = fingerprint_key(record)
+    keys = [op_key(record.id), LEASES, UNKNOWN, by_print, idempotency_key(record) if keyed else by_print]
+    return keys, [
+        record.id,
+        record.token,
+        record.version,
+        text.decode(),
+        record.state.value,
+        record.fingerprint,
+        "1" if keyed else "0",
+        round(keeping.lease_s * 1e6),
+        round(keeping.keep_s * 1000),
+        round(keeping.join_s * 1000),
+        int(now),
+        round(record.begun_s * 1e6),
+    ]

@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,9 +16,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
+
+from gateway.domain.facts import JournalForced, Listener
+
 __all__ = ["JournalSpool", "SpoolFailed", "Spooled"]
 
 T = TypeVar("T")
+
+_SOON_S = 0.02  # what need not be on the disk at once is mostly followed by what must be
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS operations (
@@ -57,7 +64,7 @@ class JournalSpool:
     The first file that no living replica has is taken, so that a restarted replica finds its own again.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, tell: Listener = lambda _: None) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
         self._path, self._lock = next(
@@ -67,10 +74,49 @@ class JournalSpool:
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._db = _opened(self._path)
+        self._tell = tell
+        self._entered: dict[str, Spooled] = {}
+        self._outcome: asyncio.Future[bool] | None = None  # of the commit in which they will be
+        self._flying: asyncio.Future[bool] | None = None  # of the one that is under way
+        self._is_due = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Task[None] | None = None
 
     async def commit(self, records: Sequence[Spooled]) -> None:
         """Keep these for good: they are on the disk when this returns. Raises SpoolFailed."""
-        await self._run(self._commit, records)
+        await self._within(self._commit, records)
+
+    def enter(self, records: Sequence[Spooled], *, soon: bool = False) -> "asyncio.Future[bool]":
+        """Keep these in one commit with all that comes while another one is under way: whether the disk took them.
+
+        With `soon` they may wait a moment for company. Of two forms of one record the later one is kept.
+        """
+        loop = asyncio.get_running_loop()
+        self._entered.update((one.id, one) for one in records)
+        if self._outcome is None:
+            self._outcome = loop.create_future()
+        outcome = self._outcome
+        if not soon:
+            self.hurry()
+        elif self._alarm is None:
+            self._alarm = loop.call_later(_SOON_S, self.hurry)
+        return outcome
+
+    def hurry(self) -> None:
+        """What was entered waits no longer."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._is_due = bool(self._entered)
+        if self._is_due and (self._writing is None or self._writing.done()):
+            self._writing = asyncio.create_task(self._write(), name="journal-spool")
+
+    async def flushed(self) -> None:
+        """All that was entered so far is on the disk, or the disk does not take it."""
+        self.hurry()
+        last = self._outcome or self._flying
+        if last is not None:
+            await asyncio.shield(last)
 
     async def kept(self, ids: Sequence[str] | None = None, *, since: float = 0.0) -> list[Spooled]:
         """The records with these ids, or all not older than `since`. Raises SpoolFailed."""
@@ -101,11 +147,32 @@ class JournalSpool:
 
     async def aclose(self) -> None:
         """Close the file and let go of it."""
+        await self.flushed()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
         self._thread.shutdown()
         os.close(self._lock)
 
+    async def _write(self) -> None:
+        while self._is_due:
+            records, self._entered, self._is_due = list(self._entered.values()), {}, False
+            self._flying, self._outcome = self._outcome, None
+            taken, started = False, time.monotonic()
+            try:
+                await self.commit(records)
+                taken = True
+                self._tell(JournalForced(time.monotonic() - started, len(records)))
+            except SpoolFailed as problem:
+                structlog.get_logger("journal").error("the journal's disk does not take records", reason=str(problem))
+            finally:
+                if self._flying is not None:
+                    self._flying.set_result(taken)
+
     async def _run(self, act: Callable[..., T], *args: Any) -> T:
+        """As `_within`, but with what was entered before."""
+        await self.flushed()
+        return await self._within(act, *args)
+
+    async def _within(self, act: Callable[..., T], *args: Any) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, act, *args)
         except (sqlite3.Error, OSError) as error:

@@ -11,17 +11,13 @@ import structlog
 from gateway.domain.facts import JournalFenced, JournalMedium, JournalWritten, Listener
 from gateway.domain.record import Record
 from gateway.edges.journal import (
-    LEASES,
-    UNKNOWN,
     WRITE,
     Journal,
     decoded,
     encoded,
-    fingerprint_key,
-    idempotency_key,
-    op_key,
+    write_arguments,
 )
-from gateway.edges.journal_spool import JournalSpool, Spooled, SpoolFailed
+from gateway.edges.journal_spool import JournalSpool, Spooled
 from gateway.edges.redis_store import RedisUnavailable, Script
 from gateway.edges.world import World
 
@@ -43,8 +39,11 @@ class Fenced(Exception):  # noqa: N818 a state of one operation
 
 @dataclass(slots=True)
 class _Entry:
+    """A record to be written, and who waits for it; `forced`: one of them waits for the disk, too."""
+
     record: Record
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +78,21 @@ class JournalWriter:
         self._company: dict[str, list[_Companion]] = {}  # what goes to Redis right before a record's next write
         self._writing: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
-        self._log = structlog.get_logger("journal")
         self._delivered: set[str] = set()
         self.unsynced: set[str] = set()
 
-    async def write(self, record: Record) -> None:
+    async def write(self, record: Record, *, disk_soon: bool = False) -> None:
         """Write `record` as it is now, or later: it is safe when this returns. Raises Fenced or JournalUnavailable.
 
         A Redis that was only slow to answer is waited for: were the disk's word taken instead, nobody else would know.
+        With `disk_soon` Redis's word is enough, and the disk has it a moment later: not for what must be known before
+        money moves.
         """
         try:
-            await self._written(record)
+            await self._written(record, forced=not disk_soon)
         except JournalUnavailable:
             if not await self._journal.redis.is_surely_away() or self._may_stand_alone(record.id):
-                await self._written(record)
+                await self._written(record, forced=not disk_soon)
             else:
                 raise
 
@@ -105,9 +105,11 @@ class JournalWriter:
         redis = self._journal.redis
         return redis.outage is not None and redis.is_confirmed and not self._journal.is_known(op_id)
 
-    async def _written(self, record: Record) -> None:
+    async def _written(self, record: Record, *, forced: bool) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._enter(record).waiters.append(future)
+        entry = self._enter(record)
+        entry.forced |= forced
+        entry.waiters.append(future)
         self._wake()
         await future
 
@@ -140,7 +142,7 @@ class JournalWriter:
         Replies with the operations that other writers have gone on with: what the disk has of them is history.
         """
         records, now = list(_readable(spooled)), self._world.now()
-        calls = [(WRITE, *_arguments(one, encoded(one), self._journal, now)) for one in records]
+        calls = [(WRITE, *write_arguments(one, encoded(one), self._journal.keeping, now)) for one in records]
         replies = await self._journal.redis.run_all(calls) if calls else []
         return [one.id for one, reply in zip(records, replies, strict=True) if reply == 0]
 
@@ -151,12 +153,15 @@ class JournalWriter:
         while self._writing is not None and not self._writing.done():
             with suppress(Exception):
                 await asyncio.shield(self._writing)
+        if self._spool is not None:
+            await self._spool.flushed()
 
     def _enter(self, record: Record) -> _Entry:
         self._later.pop(record.id, None)
         entry = self._waiting.get(record.id)
         if entry is None or entry.record is not record:
-            entry = self._waiting[record.id] = _Entry(record, [] if entry is None else entry.waiters)
+            others = ([], False) if entry is None else (entry.waiters, entry.forced)
+            entry = self._waiting[record.id] = _Entry(record, *others)
         return entry
 
     def _wake_within(self, seconds: float) -> None:
@@ -209,22 +214,46 @@ class JournalWriter:
             company += self._company.pop(record.id, ())
             record.version += 1
             text = encoded(record)
-            calls.append((WRITE, *_arguments(record, text, self._journal, now)))
+            calls.append((WRITE, *write_arguments(record, text, self._journal.keeping, now)))
             rows.append(Spooled(record.id, record.token, not record.is_over, now, text))
-        redis, disk = await asyncio.gather(self._to_redis(calls, company), self._to_disk(rows))
-        by: JournalMedium = "spool" if redis is None else "both" if disk else "redis"
-        for number, entry in enumerate(batch):
-            op_id = entry.record.id
-            fenced = redis is not None and not redis[number]
-            if redis is None and disk:
-                self.unsynced.add(op_id)
-            _answer(entry, fenced=fenced, kept=redis is not None or (disk and self._may_stand_alone(op_id)))
-            if redis is not None:
-                self._journal.note_known(op_id)
-            if fenced or not rows[number].live:
-                self._journal.forget(op_id)
-            if fenced:
-                self._tell(JournalFenced())
+        on_disk = None if self._spool is None else self._spool.enter(rows, soon=not any(one.forced for one in batch))
+        redis = await self._to_redis(calls, company)
+        if redis is None and self._spool is not None:
+            self._spool.hurry()
+        wrote = [None] * len(batch) if redis is None else redis
+        written = zip(batch, rows, wrote, strict=True)
+        late = [(entry, row, done) for entry, row, done in written if not self._is_settled(entry, row, wrote=done)]
+        if not late:
+            self._tell(JournalWritten(self._world.monotonic() - started, "redis"))
+        elif on_disk is None:
+            self._settle(late, started, disk=False)
+        else:
+            on_disk.add_done_callback(lambda taken: self._settle(late, started, disk=taken.result()))
+
+    def _is_settled(self, entry: _Entry, row: Spooled, *, wrote: bool | None) -> bool:
+        """Whether Redis's word was all that was waited for; then who waits for it has it."""
+        if wrote is None:
+            return False
+        if wrote:
+            self._journal.note_known(row.id)
+        else:
+            self._tell(JournalFenced())
+        if not wrote or not row.live:
+            self._journal.forget(row.id)
+        if not entry.forced:
+            _answer(entry, fenced=not wrote, kept=True)
+        return not entry.forced
+
+    def _settle(self, late: Sequence[tuple[_Entry, Spooled, bool | None]], started: float, *, disk: bool) -> None:
+        """Tell those who waited for the disk: they, or Redis not being there, made it count."""
+        by: JournalMedium = "both" if disk else "redis"
+        for entry, row, wrote in late:
+            if wrote is None and disk:
+                by = "spool"
+                self.unsynced.add(row.id)
+            _answer(entry, fenced=wrote is False, kept=wrote is not None or (disk and self._may_stand_alone(row.id)))
+            if wrote is None and not row.live:
+                self._journal.forget(row.id)
         self._tell(JournalWritten(self._world.monotonic() - started, by))
 
     async def _to_redis(self, calls: Sequence[_Call], company: Sequence[_Companion] = ()) -> list[bool] | None:
@@ -238,36 +267,6 @@ class JournalWriter:
                 return await self._to_redis(calls)
             return None
         return [reply == 1 for reply in replies[len(company) :][: len(calls)]]
-
-    async def _to_disk(self, rows: Sequence[Spooled]) -> bool:
-        if self._spool is None:
-            return False
-        try:
-            await self._spool.commit(rows)
-        except SpoolFailed as problem:
-            self._log.error("the journal's disk does not take records", reason=str(problem))
-            return False
-        return True
-
-
-def _arguments(record: Record, text: bytes, journal: Journal, now: float) -> tuple[list[str], list[str | int]]:
-    keeping, keyed = journal.keeping, bool(record.idempotency)
-    by_print = fingerprint_key(record)
-    keys = [op_key(record.id), LEASES, UNKNOWN, by_print, idempotency_key(record) if keyed else by_print]
-    return keys, [
-        record.id,
-        record.token,
-        record.version,
-        text.decode(),
-        record.state.value,
-        record.fingerprint,
-        "1" if keyed else "0",
-        round(keeping.lease_s * 1e6),
-        round(keeping.keep_s * 1000),
-        round(keeping.join_s * 1000),
-        int(now),
-        round(record.begun_s * 1e6),
-    ]
 
 
 def _readable(spooled: Sequence[Spooled]) -> Iterator[Record]:

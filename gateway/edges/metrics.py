@@ -215,6 +215,11 @@ class Metrics:
         self._series.observe(table.JOURNAL_SECONDS, fact.seconds, fact.waited_for)
 
     @_hear.register
+    def _(self, fact: facts.JournalForced) -> None:
+        self._series.observe(table.FORCED_SECONDS, fact.seconds)
+        self._series.add(table.FORCED_RECORDS, by=fact.records)
+
+    @_hear.register
     def _(self, _: facts.JournalFenced) -> None:
         self._series.add(table.FENCED)
 

@@ -154,6 +154,8 @@ PIXEL_WORKERS_LOST = _gauge("pixel_workers_lost", "processes", "Image processes 
 # The journal of paid work.
 ATTEMPTS = _counter("journal_attempts", "calls", "Paid calls that came into a state, by the journal.", words.ATTEMPT)
 JOURNAL_SECONDS = _histogram("journal_write_duration", "Writing the journal.", _WORK_SECONDS, words.MEDIUM)
+FORCED_SECONDS = _histogram("journal_disk_duration", "One forced write of the journal to the disk.", _WORK_SECONDS)
+FORCED_RECORDS = _counter("journal_disk_records", "records", "Records that forced writes took to the disk.")
 FENCED = _counter("journal_fenced", "writes", "Writes refused, since another replica had taken the operation over.")
 RECOVERED = _counter("operations_recovered", "operations", "Operations of dead replicas, taken up.", words.RECOVERY)
 

@@ -50,7 +50,7 @@ async def conclude(operation: Operation, harvest: Harvest, problem: RequestError
     if record.token > 1:
         services.tell(OperationRecovered(_RECOVERIES.get(record.state, "released")))
     try:
-        await services.writer.write(record)
+        await services.writer.write(record, disk_soon=True)
     except JournalUnavailable:
         announce(record, services)
     except Fenced:
@@ -73,7 +73,7 @@ async def release(operation: Operation, problem: RequestError, services: Service
     record.attempts = []
     record.ended = _ended(problem)
     try:
-        await services.writer.write(record)
+        await services.writer.write(record, disk_soon=True)
     except (Fenced, JournalUnavailable):
         return
     announce(record, services)

@@ -1,59 +1,18 @@
 """What the journal does when Redis forgets, when a replica was away meanwhile, and when its word may be stale."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gateway.domain.job import Job
 from gateway.domain.picture import ImageFormat, Size
-from gateway.domain.record import Attempt, AttemptState, OperationState, Record
-from gateway.edges.journal import Journal, Keeping, UnreadableRecord, op_key
-from gateway.edges.journal_spool import JournalSpool, Spooled
-from gateway.edges.journal_upkeep import JournalUpkeep
-from gateway.edges.journal_writer import JournalUnavailable, JournalWriter
-from gateway.edges.redis_store import RedisStore, Script
-from gateway.edges.world import World
-from tests.servers import Server, running_server, valkey_binary
-
-LEASE_S = 0.3
-
-
-class House:
-    """One replica's journal, with its upkeep done by hand."""
-
-    def __init__(self, server: Server, disk: Path) -> None:
-        self.clock = World()
-        self.redis = RedisStore(server.url, call_s=2)
-        self.journal = Journal(self.redis, Keeping(lease_s=LEASE_S), self.clock)
-        self.spool = JournalSpool(disk)
-        self.writer = JournalWriter(self.journal, self.spool, lambda _: None, world=self.clock)
-        self.upkeep = JournalUpkeep(self.journal, self.writer, self.spool, list, self.clock)
-
-
-@asynccontextmanager
-async def house(server: Server, disk: Path) -> AsyncIterator[House]:
-    built = House(server, disk)
-    await built.upkeep.start()
-    try:
-        yield built
-    finally:
-        await built.upkeep.stop()
-        await built.writer.drained()
-        await built.spool.aclose()
-        await built.redis.aclose()
-
-
-def record(op_id: str, **members: Any) -> Record:
-    job = Job(model="m", prompt="", n=1, size=Size(256, 256), wants_url=True)
-    return Record(op_id, "key", job, fingerprint="f", prompt_hash="p", begun_s=0, due_s=9, idempotency="i", **members)
-
-
-async def asked(journal: Journal, op_id: str) -> str:
-    return (await journal.claim(record(op_id))).kind
+from gateway.domain.record import Attempt, AttemptState, OperationState
+from gateway.edges.journal import Keeping, UnreadableRecord, op_key
+from gateway.edges.journal_spool import Spooled
+from gateway.edges.journal_writer import JournalUnavailable
+from gateway.edges.redis_store import Script
+from tests.edges.journal_house import asked, house, record
+from tests.servers import running_server, valkey_binary
 
 
 async def test_a_key_that_redis_forgot_is_not_taken_for_new_but_told_again_from_the_disk(tmp_path: Path) -> None:
