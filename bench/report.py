@@ -19,6 +19,7 @@ _IMAGES = ROOT / "docs" / "images"
 _MEMORY_PLOT, _CPU_PLOT = "bench-memory.svg", "bench-cpu.svg"
 _HEADINGS = {
     "small": "Small replies",
+    "durable": "Waiting for what must not be lost",
     "b64": "Base64 handed through",
     "transcode": "Links and base64 into each other, downscale",
     "fanout": "Fan-out",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from bench import fanout, inflight, linear, memory, slow_clients, small, start, through, transcode
+from bench import durable, fanout, inflight, linear, memory, slow_clients, small, start, through, transcode
 from bench.results import Outcome, Plan
 
 __all__ = ["WORKLOADS"]
@@ -11,6 +11,7 @@ __all__ = ["WORKLOADS"]
 WORKLOADS: Mapping[str, Callable[[Plan], Outcome]] = MappingProxyType(
     {
         "small": small.run,
+        "durable": durable.run,
         "b64": through.run,
         "transcode": transcode.run,
         "fanout": fanout.run,

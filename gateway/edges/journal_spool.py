@@ -6,6 +6,7 @@ replica lives. A file that nobody locks is a dead replica's: whoever finds it ta
 
 import asyncio
 import fcntl
+import json
 import os
 import sqlite3
 import time
@@ -34,12 +35,12 @@ CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 CREATE INDEX IF NOT EXISTS by_age ON operations (at);
 """
 _UPSERT = """
-INSERT INTO operations VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+INSERT INTO operations VALUES {rows} ON CONFLICT (id) DO UPDATE SET
     token = excluded.token, live = excluded.live, at = excluded.at, record = excluded.record
 WHERE excluded.token >= token
 """
-
-
+_ROWS = 500  # of five values, in one statement; SQLite takes 32,766 values
+_RETIRE = "UPDATE operations SET live = 0 WHERE id IN (SELECT value FROM json_each(?))"
 _NOTE = "INSERT INTO notes VALUES ('told', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
@@ -179,9 +180,11 @@ class JournalSpool:
             raise SpoolFailed(str(error)) from error
 
     def _commit(self, records: Sequence[Spooled]) -> None:
-        rows = [(one.id, one.token, one.live, one.at, one.record) for one in records]
-        with self._db:
-            self._db.executemany(_UPSERT, rows)
+        """One statement, and thereby one transaction: the interpreter's lock is waited for once, not for each."""
+        for start in range(0, len(records), _ROWS):
+            some = records[start : start + _ROWS]
+            values = [value for one in some for value in (one.id, one.token, one.live, one.at, one.record)]
+            self._db.execute(_UPSERT.format(rows=", ".join(["(?, ?, ?, ?, ?)"] * len(some))), values)
 
     def _kept(self, ids: Sequence[str] | None, since: float) -> list[Spooled]:
         if ids is None:
@@ -189,19 +192,16 @@ class JournalSpool:
         return [row for one in ids for row in _rows(self._db, "id = ?", one)]
 
     def _forget(self, before: float) -> None:
-        with self._db:
-            self._db.execute("DELETE FROM operations WHERE at < ? AND NOT live", (before,))
+        self._db.execute("DELETE FROM operations WHERE at < ? AND NOT live", (before,))
 
     def _retire(self, ids: Sequence[str]) -> None:
-        with self._db:
-            self._db.executemany("UPDATE operations SET live = 0 WHERE id = ?", [(one,) for one in ids])
+        self._db.execute(_RETIRE, (json.dumps(list(ids)),))
 
     def _told(self) -> str | None:
         return _noted(self._db)
 
     def _note_told(self, memory: str) -> None:
-        with self._db:
-            self._db.execute(_NOTE, (memory,))
+        self._db.execute(_NOTE, (memory,))
 
     def _inherit(self) -> list[Spooled]:
         found = _rows(self._db, "live", None)
@@ -236,7 +236,7 @@ def _noted(db: sqlite3.Connection) -> str | None:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, check_same_thread=False, isolation_level="DEFERRED")
+    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)  # a statement is a transaction
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")  # a commit is on the disk, also after a power cut
     db.executescript(_SCHEMA)
