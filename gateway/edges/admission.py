@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
@@ -83,7 +83,7 @@ class Admission:
 
     async def start(self) -> None:
         """Look at memory, disk and lag from now on. What the process takes now is what it takes idle."""
-        self._load = replace(self._load, idle_bytes=machine.resident_bytes())
+        self._load.idle_bytes = machine.resident_bytes()
         self._sample(0.0)
         self._task = asyncio.create_task(self._watch(), name="admission")
 
@@ -112,7 +112,8 @@ class Admission:
     def _promise(self, need: Need, sign: int) -> None:
         promised = self._load.promised
         memory, spool = promised.memory_bytes + sign * need.memory_bytes, promised.spool_bytes + sign * need.spool_bytes
-        self._load = replace(self._load, running=self._load.running + sign, promised=Need(memory, spool))
+        self._load.running += sign
+        self._load.promised = Need(memory, spool)
 
     def _refusal(self, shed: Shed, caller: Caller) -> RequestError:
         self._tell(LoadShed(shed.reason, class_of(caller.priority)))
@@ -138,16 +139,14 @@ class Admission:
         self._lags.append(lag_s)
         while self._endings and self._endings[0][0] < now - _ENDINGS_OVER_S:
             self._ended_bytes -= self._endings.popleft()[1]
-        self._load = replace(
-            self._load,
-            resident_bytes=machine.resident_bytes(),
-            loop_lag_s=min(self._lags) if len(self._lags) == _SAMPLES else 0.0,
-            queue_s=self._queue_s(),
-            freed_bytes_per_s=self._ended_bytes / _ENDINGS_OVER_S,
-            ended_per_s=len(self._endings) / _ENDINGS_OVER_S,
-        )
+        load = self._load
+        load.resident_bytes = machine.resident_bytes()
+        load.loop_lag_s = min(self._lags) if len(self._lags) == _SAMPLES else 0.0
+        load.queue_s = self._queue_s()
+        load.freed_bytes_per_s = self._ended_bytes / _ENDINGS_OVER_S
+        load.ended_per_s = len(self._endings) / _ENDINGS_OVER_S
         self._look_at_disk()
-        crowded = self._load.resident_bytes > _TRIM_ABOVE * self._budgets.memory_bytes
+        crowded = load.resident_bytes > _TRIM_ABOVE * self._budgets.memory_bytes
         if now - self._trimmed_at > (_TRIM_EVERY_S if crowded else _TRIM_AT_LEAST_EVERY_S):
             self._trimmed_at = now
             machine.give_memory_back()

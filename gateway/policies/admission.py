@@ -43,9 +43,9 @@ class Need:
     spool_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Load:
-    """What is taken. `running` are the requests admitted, and `promised` what they will take.
+    """What is taken, kept up to date. `running` are the requests admitted, and `promised` what they will take.
 
     `resident_bytes` is measured, as `idle_bytes` was before the first request. `freed_bytes_per_s` is how fast
     images leave the spool, 0 where nothing has ended lately; `ended_per_s` the same in requests.

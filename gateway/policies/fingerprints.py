@@ -20,8 +20,9 @@ def fingerprint(key_id: str, job: Job) -> str:
     Whether a short batch would do is no part of it: that may be asked for once it is known to be short. Nor is by
     whom it is served, or how long its client waits.
     """
-    asked = replace(job, partial_allowed=False, via=(), patience_s=None)
-    return _digest(key_id, _encoder.encode(asked))
+    if job.partial_allowed or job.via or job.patience_s is not None:  # most say nothing of it
+        job = replace(job, partial_allowed=False, via=(), patience_s=None)
+    return _digest(key_id, _encoder.encode(job))
 
 
 def prompt_hash(prompt: str) -> str:
