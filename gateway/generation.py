@@ -14,6 +14,7 @@ from gateway.edges.journal_writer import Fenced, JournalUnavailable
 from gateway.edges.pacing import Ahead
 from gateway.operation import Operation, Operations
 from gateway.policies.doubts import reopen
+from gateway.policies.limit_headers import limit_headers
 from gateway.policies.verdict import objection
 from gateway.services import Services
 from gateway.steps.authenticate import authenticate
@@ -68,6 +69,8 @@ async def carry_out(operation: Operation, services: Services) -> None:
                 bought = await _buy(missing, operation, services)
             harvest = Harvest((*harvest.results, *bought.results))
     except RequestError as refusal:
+        if refusal.code is ErrorCode.GATEWAY_OVERLOADED:  # refused before the limits, which every 429 tells
+            refusal.headers = {**refusal.headers, **dict(limit_headers(await look(job, operation.caller, services)))}
         await release(operation, refusal, services)
         raise
     operation.harvest = harvest

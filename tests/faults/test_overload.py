@@ -36,7 +36,7 @@ def gate(tmp_path_factory: pytest.TempPathFactory, sandbox_url: str) -> Iterator
     settings = sandbox_settings(folder, sandbox_url)
     settings["logging"] = {"level": "warning"}
     settings["keys"] = [
-        {"id": "low", "sha256": digest(LOW), "priority": 0},
+        {"id": "low", "sha256": digest(LOW), "priority": 0, "limits": {"images_per_minute": 600}},
         {"id": "high", "sha256": digest(HIGH), "priority": 9},
     ]
     with gateway(folder, settings, sandbox_url) as running:
@@ -111,6 +111,8 @@ def test_f044_beyond_the_budget_the_lowest_are_refused_first_and_all_are_served_
             assert 1 <= int(refused.headers["retry-after"]) <= 60
             assert 0 < int(refused.headers["retry-after-ms"]) <= 1000 * int(refused.headers["retry-after"])
             assert refused.headers["x-should-retry"] == "true"
+            assert refused.headers["x-ratelimit-limit-images"] == "600"
+            assert refused.headers["x-ratelimit-remaining-images"] == "600"  # it took nothing
             assert ask(running, LOW, n=1).status_code == 200  # exactly seven tenths
             assert ask(running, HIGH, n=4).status_code == 200  # exactly all
             assert ask(running, HIGH, n=5).json()["error"]["code"] == "gateway_overloaded"
