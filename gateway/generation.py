@@ -1,5 +1,6 @@
 """The life of one request. Start reading here."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
 from functools import partial
@@ -11,7 +12,7 @@ from gateway.domain.picture import Blob
 from gateway.domain.record import Attempt, AttemptState, OperationState
 from gateway.domain.reply import Inbound, Reply
 from gateway.edges.journal_writer import Fenced, JournalUnavailable
-from gateway.edges.pacing import Ahead
+from gateway.edges.pacing_line import Ahead
 from gateway.operation import Operation, Operations
 from gateway.policies.doubts import reopen
 from gateway.policies.limit_headers import limit_headers
@@ -147,11 +148,10 @@ async def _buy(images: int, operation: Operation, services: Services) -> Harvest
             hold = await debit(operation.record.hold_id, shots, operation.caller, services, ahead)
         return await _bought(hold, shots, ahead, operation, services)
     finally:
-        if ahead is not None:
-            services.pacing.give_back(ahead)
+        services.pacing.give_back(*ahead)
 
 
-async def _bought(hold: Hold, shots: Plan, ahead: Ahead | None, operation: Operation, services: Services) -> Harvest:
+async def _bought(hold: Hold, shots: Plan, ahead: Sequence[Ahead], operation: Operation, services: Services) -> Harvest:
     open_record(operation, hold, services)
     async with settle(hold, operation.record, services) as bill:
         operation.meters, operation.degraded = hold.meters, hold.degraded

@@ -22,13 +22,13 @@ from pathlib import Path
 from gateway.domain.exchange import Fault, Outcome, Pace
 from gateway.domain.facts import LimiterDegraded, Listener, PlaceAwaited, VendorThrottled
 from gateway.domain.faults import throttled
-from gateway.edges.pacing_line import END_KEYS, TAKE_KEYS, Attempt, Line, end_args, take_args
+from gateway.edges.pacing_line import END_KEYS, NOT_ASKED, TAKE_KEYS, Ahead, Attempt, Line, end_args, take_args
 from gateway.edges.redis_store import RedisStore, RedisUnavailable, Script
 from gateway.edges.world import World
 from gateway.policies import pacing as rules
 from gateway.policies.pacing import Ending, Ledger, Place, Wait
 
-__all__ = ["Ahead", "Pacing", "Stay"]
+__all__ = ["Pacing", "Stay"]
 
 LEASE_SLACK_S = 30.0  # beyond the deadline: for the cancel and the last look after it
 SHORTEST_RETRY_S = 1.0  # nobody knows when a running call ends; a second is soon, and no hot loop
@@ -36,7 +36,6 @@ JITTER_SHARE, JITTER_LONGEST_S = 0.1, 0.1  # spreads who was told the same momen
 MOST_OWED = 10_000
 
 _ATTEMPT_BYTES = 12
-_NOT_ASKED = -1  # the script's word where the receipt was not there
 _TAKE = Script.load(Path(__file__).with_name("pacing.lua"))
 _END = Script.load(Path(__file__).with_name("pacing_end.lua"))
 
@@ -62,18 +61,6 @@ class Stay:
         if not self.was_accepted and self.teach is not None:
             self.was_accepted = True
             self.teach()
-
-
-@dataclass(slots=True)
-class Ahead:
-    """A place that is asked for before its call is sure to be made, in one write with the limits (see `ahead`)."""
-
-    line: Line
-    attempt: Attempt
-    receipt: str
-    begun: "asyncio.Future[bytes] | None" = None
-    is_over: bool = False
-    """Taken over by a `place`, or given back."""
 
 
 class Pacing:
@@ -116,24 +103,27 @@ class Pacing:
         """
         return Ahead(self._lines[account], self._attempt(images, hold_s), receipt)
 
-    def ask_soon(self, ahead: Ahead) -> None:
-        """Ask for it right after what is sent to Redis next."""
+    def ask_soon(self, *aheads: Ahead) -> None:
+        """Ask for them right after what is sent to Redis next."""
 
         def ask() -> None:
-            if not ahead.is_over:
-                keys = [*ahead.line.keys(*TAKE_KEYS), ahead.receipt]
-                ahead.begun = self._redis.begin(_TAKE, keys, take_args(ahead.line.pace, ahead.attempt))
+            for one in aheads:
+                if not one.is_over:
+                    keys = [*one.line.keys(*TAKE_KEYS), one.receipt]
+                    one.begun = self._redis.begin(_TAKE, keys, take_args(one.line.pace, one.attempt))
 
         # A callback runs before the task that writes, which what comes next is to wake; if not, it is just not given.
         asyncio.get_running_loop().call_soon(ask)
 
-    def give_back(self, ahead: Ahead) -> None:
-        """Leave a place that no `place` has taken over; nothing for one that has."""
-        if ahead.begun is not None and not ahead.is_over:
-            line, attempt = ahead.line, ahead.attempt
-            args = end_args(line, attempt.member, Ending.OTHER, 0, 0)
-            self._redis.post(_END, line.keys(*END_KEYS), args, lambda: self._owed.append((line, attempt)))
-        ahead.is_over = True
+    def give_back(self, *aheads: Ahead) -> None:
+        """Leave the places that no `place` has taken over; nothing for those that one has."""
+        for one in aheads:
+            if one.may_have_place:
+                self._post_end(one.line, one.attempt, end_args(one.line, one.attempt.member, Ending.OTHER, 0, 0))
+            one.is_over = True
+
+    def _post_end(self, line: Line, attempt: Attempt, args: list[str | int]) -> None:
+        self._redis.post(_END, line.keys(*END_KEYS), args, lambda: self._owed.append((line, attempt)))
 
     def _attempt(self, images: int, hold_s: float) -> Attempt:
         life_us = round((max(0.0, hold_s) + LEASE_SLACK_S) * 1_000_000)
@@ -149,7 +139,7 @@ class Pacing:
         free `hold_s` (and some slack) later by itself. One that was asked for `ahead` is taken over where it fits.
         """
         line = self._lines[account]
-        if ahead is not None and not ahead.is_over and ahead.line is line and ahead.attempt.images == images:
+        if ahead is not None and ahead.fits(account, images):
             ahead.is_over, begun, attempt = True, ahead.begun, ahead.attempt
         else:
             begun, attempt = None, self._attempt(images, hold_s)
@@ -215,7 +205,7 @@ class Pacing:
         try:
             await self._catch_up()
             words = None if begun is None else await self._redis.reply_of(begun)
-            if words is None or int(words.split()[0]) == _NOT_ASKED:
+            if words is None or words.startswith(NOT_ASKED):
                 words = await self._redis.run(_TAKE, line.keys(*TAKE_KEYS), take_args(line.pace, attempt))
         except RedisUnavailable:
             now_us = self._now_us()
@@ -257,7 +247,7 @@ class Pacing:
         alone = self._strays.pop(attempt.id, None) is not None
         args = end_args(line, attempt.member, ending, 0 if alone else granted_us, pause_us)
         if granted_us and ending is not Ending.THROTTLED:
-            self._redis.post(_END, line.keys(*END_KEYS), args, lambda: self._owed.append((line, attempt)))
+            self._post_end(line, attempt, args)
         else:  # whoever tries again is to know of the pause, and whoever comes next of a turn that was given up
             try:
                 await self._redis.run(_END, line.keys(*END_KEYS), args)

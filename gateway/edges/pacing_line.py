@@ -8,10 +8,11 @@ from gateway.domain.exchange import Pace
 from gateway.policies import pacing as rules
 from gateway.policies.pacing import Ending, Ledger
 
-__all__ = ["END_KEYS", "TAKE_KEYS", "Attempt", "Line", "end_args", "take_args"]
+__all__ = ["END_KEYS", "NOT_ASKED", "TAKE_KEYS", "Ahead", "Attempt", "Line", "end_args", "take_args"]
 
 TAKE_KEYS = ("flight", "recent", "queue", "alive", "state")
 END_KEYS = ("flight", "queue", "alive", "state")
+NOT_ASKED = b"-1 "  # how the reply of pacing.lua begins where the receipt was not there
 STATE_MS = 3_600_000  # what was learnt of an account that nobody used for an hour is not worth much
 _WOKEN_AT_ONCE = 64  # each that gets its place wakes the next ones
 
@@ -54,6 +55,31 @@ class Attempt:
     def member(self) -> str:
         """How it is known in Redis."""
         return f"{self.images}:{self.id}"
+
+
+@dataclass(slots=True)
+class Ahead:
+    """A place that is asked for before its call is sure to be made, in one write with the limits."""
+
+    line: Line
+    attempt: Attempt
+    receipt: str
+    begun: "asyncio.Future[bytes] | None" = None
+    is_over: bool = False
+    """Taken over by a call, or given back."""
+
+    def fits(self, account: str, images: int) -> bool:
+        """Whether a call of `images` at `account` can still take it over."""
+        return not self.is_over and self.line.account == account and self.attempt.images == images
+
+    @property
+    def may_have_place(self) -> bool:
+        """Whether there may be something to give back: not where Redis has said that the receipt was not there."""
+        begun = self.begun
+        if begun is None or self.is_over:
+            return False
+        is_told = begun.done() and not begun.cancelled() and begun.exception() is None
+        return not (is_told and begun.result().startswith(NOT_ASKED))
 
 
 def take_args(pace: Pace, attempt: Attempt) -> list[str | int]:

@@ -159,6 +159,10 @@ class Targets:
         """Whether a call would be let through now."""
         return self.wait_s(target) <= 0
 
+    def lets_all_in(self, target: Target) -> bool:
+        """Whether no call to it has to wait for the luck of another one."""
+        return self._of(target).breaker.state is State.CLOSED
+
     def usual_s(self, target: Target, images: int) -> float:
         """How long a call for so many images takes the vendor, at the quicker end; 0.0 while that is not known."""
         known = self._usual.get((target.account.id, target.model, images))

@@ -1,5 +1,6 @@
 """Step 5 of 9 · take the request's tokens and set its money aside: all of it or nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gateway.domain.caller import Caller
@@ -9,7 +10,7 @@ from gateway.domain.errors import ErrorCode, RequestError
 from gateway.domain.facts import LimiterDegraded, RequestRefused, TokensTaken
 from gateway.domain.job import Job
 from gateway.domain.money import Budget
-from gateway.edges.pacing import Ahead
+from gateway.edges.pacing_line import Ahead
 from gateway.policies.buckets import Dimension, Granted, Impossible, Lease, Meter, MeterName, Refused, Scope
 from gateway.policies.end_users import EndUser, user_hash
 from gateway.policies.limit_headers import refusal
@@ -48,8 +49,8 @@ class Hold:
         return self.granted.degraded
 
 
-async def debit(op_id: str, plan: Plan, caller: Caller, services: Services, ahead: Ahead | None = None) -> Hold:
-    """Take the tokens and the money of a planned job; and ask for its place `ahead` in the same round trip.
+async def debit(op_id: str, plan: Plan, caller: Caller, services: Services, ahead: Sequence[Ahead] = ()) -> Hold:
+    """Take the tokens and the money of a planned job; and ask for the places `ahead` in the same round trip.
 
     Raises RequestError: 429 naming the limit that bound, with the exact waiting time, or 400 when `n` could never
     pass or the end user is blocked. A refused call takes nothing. The request's own token stays taken whatever
@@ -61,8 +62,8 @@ async def debit(op_id: str, plan: Plan, caller: Caller, services: Services, ahea
     leases = _leases(caller, route)
     tenant_budget = services.tenant_budgets.get(caller.tenant or "", Budget())
     reservation = _reservation(plan, caller, tenant_budget)
-    if ahead is not None and (dimensions or leases or reservation is not None):  # else there will be no receipt
-        services.pacing.ask_soon(ahead)
+    if ahead and (dimensions or leases or reservation is not None):  # else there will be no receipt
+        services.pacing.ask_soon(*ahead)
     decision = await services.limits.take(op_id, dimensions, leases, reservation)
     if not isinstance(decision, Impossible) and decision.degraded:
         services.tell(LimiterDegraded())

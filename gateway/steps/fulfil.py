@@ -18,7 +18,8 @@ from gateway.domain.faults import refusal
 from gateway.domain.harvest import Harvest, ShotResult
 from gateway.domain.job import Shot
 from gateway.edges.limits import receipt_key
-from gateway.edges.pacing import Ahead, Stay
+from gateway.edges.pacing import Stay
+from gateway.edges.pacing_line import Ahead
 from gateway.edges.targets import LEAST_WAIT_S, Visit
 from gateway.edges.tracing import tell_outcome, vendor_call
 from gateway.operation import Operation
@@ -33,14 +34,20 @@ __all__ = ["ahead_of", "fulfil"]
 _LEAST_TIME_S = 10.0  # the vendors' usual times are 1 to 25 s
 
 
-def ahead_of(plan: Plan, hold_id: str, services: Services) -> Ahead | None:
-    """The place of a plan's only call, to be asked for together with its tokens; None where it makes several."""
-    if plan.job.n > 1:  # whose images take far longer than a round trip
-        return None
-    target = (_ready(plan.candidates, services) or plan.candidates)[0].target
-    return services.pacing.ahead(
-        target.account.id, 1, hold_s=plan.route.deadline_s + LATE_S, receipt=receipt_key(hold_id)
-    )
+def ahead_of(plan: Plan, hold_id: str, services: Services) -> tuple[Ahead, ...]:
+    """The places of a plan's first calls, to be asked for together with its tokens."""
+    (first, *_), most = _callable(plan.candidates, services)
+    if not services.targets.lets_all_in(first.target):  # its calls would keep no place that they have so early
+        return ()
+    account, receipt, hold_s = first.target.account.id, receipt_key(hold_id), plan.route.deadline_s + LATE_S
+    each = first.images_each(plan.job.n, most)
+    return tuple(services.pacing.ahead(account, images, hold_s=hold_s, receipt=receipt) for images in each)
+
+
+def _callable(candidates: Sequence[Candidate], services: Services) -> tuple[Sequence[Candidate], int | None]:
+    """Those that may be called, or the first of all; and the most images that a call to the first of them can make."""
+    ready = _ready(candidates, services) or candidates[:1]
+    return ready, services.pacing.most_images(ready[0].target.account.id)
 
 
 def _ready(candidates: Sequence[Candidate], services: Services) -> list[Candidate]:
@@ -49,7 +56,7 @@ def _ready(candidates: Sequence[Candidate], services: Services) -> list[Candidat
 
 
 async def fulfil(
-    plan: Plan, operation: Operation, finish: Finish, services: Services, ahead: Ahead | None = None
+    plan: Plan, operation: Operation, finish: Finish, services: Services, ahead: Sequence[Ahead] = ()
 ) -> Harvest:
     """Serve the plan within the route's deadline; never raises for a vendor's failure.
 
@@ -118,7 +125,7 @@ class _Engine:
     services: Services
     began: float
     allowed_s: float
-    ahead: Ahead | None = None
+    ahead: Sequence[Ahead] = ()
     calls_planned: int = 0
 
     def trying_s(self) -> float:
@@ -137,23 +144,35 @@ class _Engine:
 
         `is_further`: calls were made for these images before, so that these are no first calls.
         """
-        first, *others = _ready(candidates, self.services) or candidates[:1]
-        most = self.services.pacing.most_images(first.target.account.id)
+        (first, *others), most = _callable(candidates, self.services)
         left_s = max(1.0, self.pursuit.left_s())
         shots = self.plan.shots(first, images, most=most, before=self.calls_planned, deadline_s=left_s)
         self.calls_planned += len(shots)
         if not is_further:
             self.services.targets.count_requests(first.target, len(shots))
+        ahead = self._asked_ahead(shots)
         if len(shots) == 1:  # without a task of its own
-            return await self._serve(shots[0], first, others)
-        served = await asyncio.gather(*(self._serve(shot, first, others) for shot in shots))
-        return [result for results in served for result in results]
+            return await self._serve(shots[0], first, others, ahead[0])
+        serving = (self._serve(shot, first, others, one) for shot, one in zip(shots, ahead, strict=True))
+        return [result for results in await asyncio.gather(*serving) for result in results]
 
-    async def _serve(self, shot: Shot, candidate: Candidate, others: Sequence[Candidate]) -> list[ShotResult]:
+    def _asked_ahead(self, shots: Sequence[Shot]) -> list[Ahead | None]:
+        """For each shot a place that was asked for ahead and fits it, if there is one; the others are given back."""
+        left, self.ahead = list(self.ahead), ()
+        found: list[Ahead | None] = []
+        for shot in shots:
+            found.append(next((one for one in left if one.fits(shot.target.account.id, shot.count)), None))
+            left = [one for one in left if one is not found[-1]]
+        self.services.pacing.give_back(*left)
+        return found
+
+    async def _serve(
+        self, shot: Shot, candidate: Candidate, others: Sequence[Candidate], ahead: Ahead | None
+    ) -> list[ShotResult]:
         fresh = False
         for number in count(1):
             with self.services.targets.visit(candidate.target) as visit:
-                attempt = await self._attempt(shot, candidate, visit, last_resort=not others, fresh=fresh)
+                attempt = await self._attempt(shot, candidate, visit, ahead, last_resort=not others, fresh=fresh)
                 result = visit.result = await self._settled(shot, candidate, attempt)
             if attempt.too_large and self.pursuit.left_s() > 0:
                 return await self.obtain(shot.count, (candidate, *others), is_further=True)
@@ -209,17 +228,6 @@ class _Engine:
         return granted
 
     async def _attempt(
-        self, shot: Shot, candidate: Candidate, visit: Visit, *, last_resort: bool, fresh: bool
-    ) -> _Attempt:
-        """One paid call, once its target lets it through and the account has a place for it, kept to the work's end."""
-        ahead, self.ahead = self.ahead, None
-        try:
-            return await self._placed(shot, candidate, visit, ahead, last_resort=last_resort, fresh=fresh)
-        finally:
-            if ahead is not None:
-                self.services.pacing.give_back(ahead)
-
-    async def _placed(
         self,
         shot: Shot,
         candidate: Candidate,
@@ -229,8 +237,12 @@ class _Engine:
         last_resort: bool,
         fresh: bool,
     ) -> _Attempt:
+        """One paid call, once its target lets it through and the account has a place for it, kept to the work's end."""
         account = candidate.target.account.id
         while True:
+            if ahead is not None and not self.services.targets.lets_all_in(candidate.target):
+                # Who waits for a probe's luck, or goes on to another target, keeps no place meanwhile.
+                self.services.pacing.give_back(ahead)
             shut = await visit.enter(last_resort=last_resort, patience_s=self._patience_s(last_resort=last_resort))
             if shut is not None:
                 return _Attempt(shut)

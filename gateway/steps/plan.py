@@ -46,6 +46,10 @@ class Candidate:
         figure = self.target.price.of(self.size, quality if isinstance(quality, str) else None)
         return self.target.price.highest if figure is None else figure
 
+    def images_each(self, count: int, most: int | None) -> tuple[int, ...]:
+        """How many images each of the fewest calls makes that make `count`, of at most `most`."""
+        return split(count, min(self.capabilities.images_per_call, most or count))
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -64,10 +68,9 @@ class Plan:
 
         Every call gets a seed of its own, counted up from the first, since one seed gives one picture.
         """
-        per_call = min(candidate.capabilities.images_per_call, most or count)
         return tuple(
             self._shot(candidate, images, number, deadline_s)
-            for number, images in enumerate(split(count, per_call), before)
+            for number, images in enumerate(candidate.images_each(count, most), before)
         )
 
     def _shot(self, candidate: Candidate, count: int, number: int, deadline_s: float) -> Shot:

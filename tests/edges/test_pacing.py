@@ -461,6 +461,21 @@ async def test_a_place_asked_for_ahead_costs_no_round_trip_of_its_own(server: Se
             assert (granted, reads) == (1, 2)  # what was sent, and this question
 
 
+async def test_a_place_asked_for_ahead_is_no_place_for_a_larger_call(server: Server) -> None:
+    async with replica(server.url, Pace(images_in_flight=3)) as one:
+        for _ in range(2):  # from the second on, the server knows both scripts
+            assert await one.call(3, patience_s=BACK_S) is None
+        await one.store.call("SET", "{samurai}:receipt", 1)
+        ahead = one.pacing.ahead(one.account, 1, hold_s=60, receipt="{samurai}:receipt")
+        one.pacing.ask_soon(ahead)
+        await one.store.call("PING")
+        async with one.pacing.place(one.account, 2, patience_s=0, hold_s=60, ahead=ahead) as stay:
+            assert stay.place.startswith("2:")
+            assert await one.begin(1) is None
+            one.pacing.give_back(ahead)
+            assert await one.begin(1) is not None
+
+
 async def test_a_place_asked_for_ahead_and_not_needed_is_free_again(server: Server) -> None:
     async with replica(server.url, Pace(images_in_flight=1)) as one:
         for _ in range(2):  # from the second on, the server knows both scripts
