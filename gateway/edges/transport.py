@@ -21,6 +21,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.edges.addresses import AddressRefused, GuardedResolver, guarded_socket
+from gateway.edges.pool import Pool
 from gateway.policies.addresses import Reason
 
 __all__ = ["AiohttpTransport", "ForbiddenAddress", "MalformedReply", "Timeouts", "WireReply", "describe"]
@@ -217,7 +218,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         # Needs a running loop, so it cannot be made in the constructor.
         if self._session is None:
             resolver = GuardedResolver(loopback_allowed=self._loopback_allowed, inner=self._inner_resolver)
-            connector = aiohttp.TCPConnector(
+            connector = Pool(
                 limit=self._max_connections,
                 keepalive_timeout=_IDLE_S,
                 ssl=_system_trust(),

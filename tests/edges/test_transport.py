@@ -354,31 +354,6 @@ async def test_whatever_is_reported_as_unsent_in_a_keep_alive_race_really_was_no
 # Slots
 
 
-async def test_cancelled_calls_leak_no_connection() -> None:
-    async def after_a_while(exchange: Exchange) -> None:
-        await asyncio.sleep(random.uniform(0, 0.02))
-        await exchange.reply(b"x" * random.choice([10, 200_000]))
-
-    async def worker(client: AiohttpTransport, url: str, until: float) -> int:
-        cancelled = 0
-        while time.monotonic() < until:
-            task = asyncio.create_task(post(client, url, connect_s=2.0, first_byte_s=2.0))
-            if random.random() < 0.3:
-                await asyncio.sleep(random.uniform(0, 0.02))
-                task.cancel()
-                cancelled += 1
-            with suppress(asyncio.CancelledError, httpx2.TransportError):
-                await task
-        return cancelled
-
-    async with serving(after_a_while) as server, transport(max_connections=10) as client:
-        until = time.monotonic() + 2.0
-        cancelled = sum(await asyncio.gather(*(worker(client, server.url, until) for _ in range(20))))
-        probes = await asyncio.gather(*(post(client, server.url, first_byte_s=2.0) for _ in range(20)))
-    assert cancelled > 50
-    assert [status for status, _, _ in probes] == [200] * 20
-
-
 async def test_a_body_left_unread_closes_its_connection_and_frees_its_slot() -> None:
     async def large(exchange: Exchange) -> None:
         await exchange.reply(b"x" * 5_000_000)
