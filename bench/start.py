@@ -1,21 +1,24 @@
 """Goal 6: from the start of the command to the first 200 of its readiness, its Valkey included; and what is shipped."""
 
+import json
 import subprocess
 import sys
 import time
+import zipfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from bench.contestants import Way, gateway, settings
-from bench.figures import shown
 from bench.kernel import cpu_of, resident_bytes
-from bench.results import Outcome, Plan, Table, at_most
+from bench.results import Outcome, Plan, Row, Table, at_most
 from bench.stage import workshop
+from tests.image.building import SIZES
 from tests.processes import ROOT
 
-__all__ = ["run"]
+__all__ = ["run", "shipped"]
 
 _STARTS = 5
 _READY_WITHIN_S = 30.0
@@ -35,9 +38,9 @@ def run(plan: Plan) -> Outcome:
         outcome.rounds.append({"who": "gateway", "round": number, "ready_s": seconds, **row})
     headings = {"ready_s": "ready after, s", "cpu_s": "CPU, s", "rss_mb": "RSS then, MB"}
     outcome.tabulate("From start to ready, embedded Valkey included", headings, [{"who": "gateway"}])
-    size_mb = _wheel_mb()
-    outcome.tables.append(Table("What is shipped", ("what", "MB"), [("the wheel", shown(size_mb))]))
-    outcome.rounds.append({"who": "wheel", "wheel_mb": size_mb})
+    sizes = [_wheel(), *_image(SIZES)]
+    outcome.tables.append(shipped(sizes))
+    outcome.rounds += sizes
     outcome.verdicts.append(at_most(6, "start to ready", outcome.median("ready_s", who="gateway"), 1.5, "s"))
     return outcome
 
@@ -52,8 +55,31 @@ def _await_ready(admin_url: str) -> None:
     raise RuntimeError("it did not become ready")
 
 
-def _wheel_mb() -> float:
+def shipped(sizes: Sequence[Row]) -> Table:
+    """The table of what there is, and what to do for an image that is not there."""
+    table = Table("What is shipped", ("what", "to fetch, MB", "unpacked, MB"))
+    table.rows = [(row["who"], row["packed"] / 1e6, row["unpacked"] / 1e6) for row in sizes]
+    if len(sizes) == 1:
+        table.rows.append(("the container image", "not built: `make image`"))
+    return table
+
+
+def _wheel() -> Row:
     with workshop() as folder:
         command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-        return sum(path.stat().st_size for path in Path(folder).glob("*.whl")) / 1e6
+        (path,) = folder.glob("*.whl")
+        with zipfile.ZipFile(path) as wheel:
+            unpacked = sum(each.file_size for each in wheel.infolist())
+        return {"who": "the wheel", "packed": path.stat().st_size, "unpacked": unpacked}
+
+
+def _image(kept: Path) -> list[Row]:
+    """What `make image` measured, if it ever ran here."""
+    if not kept.exists():
+        return []
+    sizes = json.loads(kept.read_text())
+    return [
+        {"who": "the container image, above its base", **sizes["own"]},
+        {"who": "a base for it: Debian with Python, as `make image` makes it", **sizes["base"]},
+    ]

@@ -10,7 +10,7 @@ import sys
 from ast import literal_eval
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +20,7 @@ from tests.processes import ROOT, STOP_DEADLINE_S, Output
 TOOLS = ("buildah", "mmdebstrap")
 BASE = "localhost/samurai-base"
 NAME = "localhost/samurai-gateway"
+SIZES = ROOT / "build" / "image.json"  # what `make image` measured last; `make bench` publishes it
 BUILD_DEADLINE_S = 1200.0  # two shared cores, and everything is downloaded
 _SUITE = "bookworm"
 _PACKAGES = "python3-minimal,python3-venv,ca-certificates"
@@ -74,13 +75,37 @@ class Builder:
         )
 
     @contextmanager
-    def container(self) -> Iterator[tuple[str, Path]]:
+    def container(self, image: str = NAME) -> Iterator[tuple[str, Path]]:
         """A container of the image: its name, and where its files are."""
-        name = self("from", NAME).strip()
+        name = self("from", image).strip()
         try:
             yield name, Path(self("mount", name).strip())
         finally:
             self("rm", name)
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """What an image's files are, as they are fetched and as they are unpacked."""
+
+    packed: int
+    unpacked: int
+
+    @classmethod
+    def of(cls, builder: Builder, name: str) -> "Bytes":
+        """Of everything in the image `name`, its base included."""
+        with builder.container(name) as (_, root):
+            files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+            unpacked = sum(path.lstat().st_size for path in files)
+        pushed = builder.folder / "pushed"
+        builder("push", "--quiet", name, f"oci:{pushed}")
+        packed = sum(path.stat().st_size for path in (pushed / "blobs").rglob("*") if path.is_file())
+        shutil.rmtree(pushed)
+        return cls(packed, unpacked)
+
+    def above(self, base: "Bytes") -> "Bytes":
+        """What it adds to `base`."""
+        return Bytes(self.packed - base.packed, self.unpacked - base.unpacked)
 
 
 @dataclass(frozen=True)
@@ -90,23 +115,20 @@ class Image:
     builder: Builder
     config: Mapping[str, Any]
     history: str
-    base_bytes: int
-    own_bytes: int
+    base: Bytes
+    own: Bytes
 
     @classmethod
     def of(cls, builder: Builder) -> "Image":
         seen = json.loads(builder("inspect", "--type", "image", NAME))
-        sizes = [_size(builder, name) for name in (BASE, NAME)]
-        return cls(builder, seen["OCIv1"]["config"], json.dumps(seen), sizes[0], sizes[1] - sizes[0])
+        base = Bytes.of(builder, BASE)
+        own = Bytes.of(builder, NAME).above(base)
+        return cls(builder, seen["OCIv1"]["config"], json.dumps(seen), base, own)
 
-
-def _size(builder: Builder, name: str) -> int:
-    """Of all files together, as they are unpacked."""
-    container = builder("from", name).strip()
-    root = Path(builder("mount", container).strip())
-    total = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file() and not path.is_symlink())
-    builder("rm", container)
-    return total
+    def keep_sizes(self) -> None:
+        """Write them down for the bench."""
+        SIZES.parent.mkdir(exist_ok=True)
+        SIZES.write_text(json.dumps({"own": asdict(self.own), "base": asdict(self.base)}) + "\n")
 
 
 def lend_index(path: Path) -> list[str]:

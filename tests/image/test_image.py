@@ -162,11 +162,11 @@ def test_nothing_that_was_lent_to_the_build_is_left_in_it(image: Image, lent_add
 
 
 def test_it_is_not_larger_than_it_must_be(image: Image, capsys: pytest.CaptureFixture[str]) -> None:
+    image.keep_sizes()
     with capsys.disabled():
-        sys.stdout.write(
-            f"\nimage: {image.own_bytes / 2**20:.0f} MiB above a base of {image.base_bytes / 2**20:.0f} MiB, unpacked\n"
-        )
-    assert image.own_bytes < OWN_BYTES
+        sys.stdout.write(f"\nimage, above its base: {image.own}; the base: {image.base}\n")
+    assert image.own.unpacked < OWN_BYTES
+    assert image.own.packed < image.own.unpacked
 
 
 def _is_within(path: Path, root: Path, folders: tuple[str, ...]) -> bool:
