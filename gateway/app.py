@@ -216,7 +216,7 @@ async def _services(
         upstreams=upstreams,
         pixels=pixels,
         admission=admission,
-        assets=SureAssets(open_store(settings.store.url, {}), spool_beside(settings) / "aside"),
+        assets=SureAssets(open_store(settings.store.url, {}), spool_beside(settings) / "aside", upstreams.room),
         links=LinkMaker(settings.server.base_url, (key,)),
         world=world,
         tell=tell,

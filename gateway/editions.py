@@ -81,6 +81,7 @@ class Press:
         services.pacing.adopt(paces(settings, services.dialects.values()))
         services.targets.adopt(*resilience(settings), afresh=upstreams is not services.upstreams)
         services.admission.adopt(allowance(settings))
+        services.assets.adopt(upstreams.room)
         services.messenger.adopt(hearing)
         self.metrics.offer(metric_names(settings))
         self.metrics.follow(IN_FLIGHT_BYTES, lambda: upstreams.buffered_bytes)

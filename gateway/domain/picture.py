@@ -81,8 +81,10 @@ class BadImage:
 class Blob:
     """Image bytes set aside in a private spool file, so that megabytes never live in a Python string.
 
-    Whoever is handed a Blob owns the file and removes it when done.
+    Whoever is handed a Blob owns the file and removes it when done. `info` is what its bytes say they are, where they
+    were looked at already; such a file is forced to the disk, too.
     """
 
     path: Path
     length: int
+    info: ImageInfo | BadImage | None = None

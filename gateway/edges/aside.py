@@ -10,6 +10,7 @@ from obstore.store import LocalStore, ObjectStore
 
 from gateway.domain.picture import Blob, ImageFormat
 from gateway.edges.assets import Asset, AssetFacts, Assets, StoreUnavailable
+from gateway.edges.room import Room
 from gateway.policies.asset_id import valid_asset_id
 
 __all__ = ["SureAssets"]
@@ -24,8 +25,8 @@ class SureAssets(Assets):
     Raises OSError when the directory cannot be made.
     """
 
-    def __init__(self, store: ObjectStore, aside: Path) -> None:
-        super().__init__(store)
+    def __init__(self, store: ObjectStore, aside: Path, room: Room | None = None) -> None:
+        super().__init__(store, room)
         aside.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = aside
         self._aside = Assets(LocalStore(aside))
@@ -53,10 +54,10 @@ class SureAssets(Assets):
         if not isinstance(self._store, LocalStore):
             self._sound_until = time.monotonic() + _BELIEVED_S
 
-    async def put(self, asset_id: str, format: ImageFormat, blob: Blob) -> None:  # noqa: A002 as in Assets
+    async def put(self, asset_id: str, format: ImageFormat, blob: Blob, *, read_soon: bool = False) -> None:  # noqa: A002
         """As in Assets, but what the store does not take is kept aside. Raises StoreUnavailable on a full disk, too."""
         try:
-            await super().put(asset_id, format, blob)
+            await super().put(asset_id, format, blob, read_soon=read_soon)
         except StoreUnavailable:
             self._sound_until = 0.0
             await self._aside.put(asset_id, format, blob)

@@ -1,6 +1,7 @@
-"""Opening the place where images are kept, by its address."""
+"""Opening the place where images are kept, by its address; and saying why it cannot be used."""
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectS
 if TYPE_CHECKING:  # obstore has these for type checkers alone
     from obstore.store import ClientConfig, RetryConfig
 
-__all__ = ["open_store"]
+__all__ = ["StoreUnavailable", "open_store", "unavailable"]
 
 _CLOUDS: Mapping[str, type[S3Store] | type[GCSStore] | type[AzureStore]] = {
     "s3": S3Store,
@@ -28,6 +29,18 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_
 # exchange, and a client may read an image slowly; single tries are bounded by `Assets`.
 _NO_RETRIES: "RetryConfig" = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
 _CLIENT: "ClientConfig" = {"connect_timeout": "5s", "timeout": "300s"}
+_ADDRESS = re.compile(r"\S*://\S*")
+
+
+class StoreUnavailable(Exception):  # noqa: N818 a state of this edge, beside PixelsUnavailable
+    """The store cannot be used at the moment. Says why in one line, for the log: no link, no key, no foreign reply."""
+
+
+def unavailable(problem: Exception | None) -> StoreUnavailable:
+    """A failure of the store in words that may be logged."""
+    # After a `<` the text repeats the store's reply, which may name an access key.
+    line = _ADDRESS.sub("the store", str(problem).partition("\n")[0].partition("<")[0])
+    return StoreUnavailable(f"{type(problem).__name__}: {line[:400].strip()}")
 
 
 def open_store(url: str, options: Mapping[str, str]) -> ObjectStore:

@@ -7,7 +7,6 @@ at a few old hours, however many images there are.
 import asyncio
 import contextlib
 import errno
-import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -23,9 +23,10 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
 
 from gateway.domain.picture import BadImage, Blob, ImageFormat
-from gateway.edges.asset_directory import force_to_disk, linked, piece_of, size_and_time
-from gateway.edges.asset_store import open_store
+from gateway.edges.asset_directory import Reading, force_to_disk, linked, piece_of, size_and_time
+from gateway.edges.asset_store import StoreUnavailable, open_store, unavailable
 from gateway.edges.inspecting import inspect
+from gateway.edges.room import Room
 from gateway.policies.asset_id import hour_of, valid_asset_id
 
 __all__ = ["Asset", "AssetFacts", "Assets", "StoreUnavailable", "open_store"]
@@ -38,15 +39,9 @@ _TRY_S = 10.0
 _PUT_S = 60.0  # all tries, and the wait for a turn when many images are put at once
 _NO_TURNS = contextlib.nullcontext()
 _PUTS_AT_ONCE = 8  # each holds its image in memory once, since a conditional put is one request
-_CHUNK_BYTES, _LARGEST_CHUNK_BYTES = 256 << 10, 4 << 20
-_READ_AHEAD_BYTES = 8 << 20  # of all readers together, while they are not too many for the smallest chunk
+_CHUNK_BYTES = 256 << 10
 _SWEEP_LIMIT = 1000  # S3 lists and deletes as many with one request
-_ADDRESS = re.compile(r"\S*://\S*")
 _HOUR = timedelta(hours=1)
-
-
-class StoreUnavailable(Exception):  # noqa: N818 a state of this edge, beside PixelsUnavailable
-    """The store cannot be used at the moment. Says why in one line, for the log: no link, no key, no foreign reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +68,42 @@ class Asset:
 
 
 class Assets:
-    """The images of one store.
+    """The images of one store. What is put from `room` may be read from there.
 
     A try that takes longer than `try_s` seconds counts as failed. A sweep deletes `sweep_limit` images at most.
     """
 
-    def __init__(self, store: ObjectStore, *, try_s: float = _TRY_S, sweep_limit: int = _SWEEP_LIMIT) -> None:
+    def __init__(
+        self, store: ObjectStore, room: Room | None = None, *, try_s: float = _TRY_S, sweep_limit: int = _SWEEP_LIMIT
+    ) -> None:
         self._store = store
         self._try_s = try_s
         self._sweep_limit = sweep_limit
         self._puts = asyncio.Semaphore(_PUTS_AT_ONCE)
+        self._reading = Reading()
+        self._room = room or Room()
+        self._sure = set[Path]()  # one a running hour
         # Waiting for a disk must not hold up what else the event loop's own threads do, such as looking up names.
-        self._readers = 0
         self._disk = ThreadPoolExecutor(_PUTS_AT_ONCE, thread_name_prefix="assets")
 
-    async def put(self, asset_id: str, format: ImageFormat, blob: Blob) -> None:  # noqa: A002 the domain's own word
+    def adopt(self, room: Room) -> None:
+        """Use another one from now on."""
+        self._room = room
+
+    async def put(self, asset_id: str, format: ImageFormat, blob: Blob, *, read_soon: bool = False) -> None:  # noqa: A002
         """Keep a copy of `blob` for good, unless the image is there already; both are a success.
 
-        Readers see the whole image or none. Raises StoreUnavailable after three tries, ValueError for no id.
+        Readers see the whole image or none; the first one from memory, if it is there and will be `read_soon`. Raises
+        StoreUnavailable after three tries, ValueError for no id.
         """
         path = _path_of(asset_id, format)
         if path is None:
             raise ValueError("not an asset id")
         try:
             async with asyncio.timeout(_PUT_S):
-                await self._thrice(lambda: self._put(path, format, blob), self._puts)
+                await self._thrice(lambda: self._put(path, format, blob, read_soon=read_soon), self._puts)
         except OSError as error:  # the time is up; or there is no such bucket, or the directory was taken away
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def head(self, asset_id: str, format: ImageFormat) -> AssetFacts | None:  # noqa: A002 as above
         """Size and age of an image; None when there is none. Raises StoreUnavailable."""
@@ -112,6 +116,8 @@ class Assets:
             return None
 
     async def _facts(self, path: str) -> AssetFacts:
+        if known := self._room.facts_of(path):
+            return AssetFacts(*known)
         if isinstance(self._store, LocalStore) and self._store.prefix:  # at a fifth of the cost
             return AssetFacts(*await self._on_disk(size_and_time, self._store.prefix / path))
         meta = await obstore.head_async(self._store, path)
@@ -133,7 +139,8 @@ class Assets:
             return None
         first = 0 if start is None else min(max(start, 0), facts.size)
         last = facts.size if end is None else min(max(end, first), facts.size)
-        return Asset(facts.size, facts.last_modified, first, last, self._chunks(path, first, last))
+        chunks = self._chunks(path, first, last, is_whole=last - first == facts.size)
+        return Asset(facts.size, facts.last_modified, first, last, chunks)
 
     async def presigned(self, asset_id: str, format: ImageFormat, expires_in_s: int) -> str:  # noqa: A002 as above
         """A link of the store's own, which needs no key of ours. Raises StoreUnavailable.
@@ -146,7 +153,7 @@ class Assets:
         try:
             return await obstore.sign_async(self._store, "GET", path, timedelta(seconds=expires_in_s))
         except (BaseError, OSError) as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def sweep(self, now: float, keep_s: float) -> int:
         """Delete images older than `keep_s` seconds; how many it were. Raises StoreUnavailable.
@@ -161,7 +168,7 @@ class Assets:
                     break
                 deleted += await self._sweep_hour(prefix, oldest, self._sweep_limit - deleted)
         except (BaseError, OSError) as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         return deleted
 
     async def check(self) -> None:
@@ -171,11 +178,14 @@ class Assets:
             async with asyncio.timeout(self._try_s):
                 await self._probe(path)
         except (BaseError, OSError) as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
-    async def _put(self, path: str, format: ImageFormat, blob: Blob) -> None:  # noqa: A002 as above
+    async def _put(self, path: str, format: ImageFormat, blob: Blob, *, read_soon: bool) -> None:  # noqa: A002 as above
         home = self._store.prefix if isinstance(self._store, LocalStore) else None
-        if home is not None and await self._on_disk(linked, blob.path, home / path):
+        link = partial(linked, is_forced=blob.info is not None)
+        if home is not None and await self._on_disk(link, blob.path, home / path, self._sure):
+            if read_soon:
+                self._room.rename(str(blob.path), path)
             return
         attributes = {"Content-Type": format.media_type, "Cache-Control": "private"} if home is None else None
         try:
@@ -185,7 +195,7 @@ class Assets:
             if meta["size"] != blob.length and await self._is_torn(path, meta["size"]):
                 await obstore.put_async(self._store, path, blob.path, attributes=attributes, use_multipart=False)
         if home is not None:
-            await self._on_disk(force_to_disk, home / path)
+            await self._on_disk(force_to_disk, home / path, *(home / path).parents[:2])
 
     async def _on_disk(self, act: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, act, *args)
@@ -216,17 +226,20 @@ class Assets:
                 raise
             except (BaseError, OSError) as error:
                 problem = error
-        raise _unavailable(problem) from problem
+        raise unavailable(problem) from problem
 
-    async def _chunks(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+    async def _chunks(self, path: str, start: int, end: int, *, is_whole: bool) -> AsyncIterator[bytes]:
         if start == end:
             return
         pieces = self._pieces if isinstance(self._store, LocalStore) else self._streamed
         try:
+            for chunk in self._room.chunks(path) if is_whole else ():
+                yield chunk
+                start += len(chunk)
             async for chunk in pieces(path, start, end):
                 yield chunk
         except (BaseError, OSError) as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def _streamed(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
         found = await self._thrice(lambda: obstore.get_async(self._store, path, options={"range": (start, end)}))
@@ -234,23 +247,16 @@ class Assets:
             yield chunk
 
     async def _pieces(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """As `_streamed`, for a directory: a stream of a file comes in 8 KiB steps, measured at five times the cost.
-
-        In large pieces while few read: what waits for slow clients in memory must not grow with their number.
-        """
+        """As `_streamed`, for a directory: a stream of a file comes in 8 KiB steps, measured at five times the cost."""
         prefix = self._store.prefix if isinstance(self._store, LocalStore) else None
         file = Path(prefix or "/") / path
-        self._readers += 1
-        try:
+        with self._reading.one_more() as reading:
             while start < end:
-                step = max(_CHUNK_BYTES, min(_READ_AHEAD_BYTES // self._readers, _LARGEST_CHUNK_BYTES))
-                piece = await self._on_disk(piece_of, file, start, min(step, end - start))
+                piece = await self._on_disk(piece_of, file, start, min(reading.step_bytes, end - start))
                 if not piece:
                     raise FileNotFoundError(errno.ENODATA, "the file has become shorter")
                 yield piece
                 start += len(piece)
-        finally:
-            self._readers -= 1
 
     async def _hours(self) -> list[tuple[str, datetime]]:
         """The hours that have images, oldest first."""
@@ -292,9 +298,3 @@ def _path_of(asset_id: str, format: ImageFormat) -> str | None:  # noqa: A002 as
     if not valid_asset_id(asset_id):
         return None
     return f"{_ROOT}/{asset_id.partition('-')[0]}/{asset_id}.{format.extension}"
-
-
-def _unavailable(problem: Exception | None) -> StoreUnavailable:
-    # After a `<` the text repeats the store's reply, which may name an access key.
-    line = _ADDRESS.sub("the store", str(problem).partition("\n")[0].partition("<")[0])
-    return StoreUnavailable(f"{type(problem).__name__}: {line[:400].strip()}")

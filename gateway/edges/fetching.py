@@ -111,8 +111,9 @@ class Fetcher:
                     await writer.flush()
             else:
                 if taken:
+                    blob = writer.close()
                     await writer.flush()
-                    return writer.close()
+                    return writer.told(blob)
         except BaseException:
             writer.discard()
             raise

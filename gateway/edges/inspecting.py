@@ -12,7 +12,7 @@ __all__ = ["inspect"]
 
 async def inspect(blob: Blob) -> ImageInfo | BadImage:
     """What the bytes of `blob` say they are, once their whole framing is checked; the file stays as it is."""
-    return await asyncio.to_thread(_inspect, blob)
+    return blob.info if blob.info is not None else await asyncio.to_thread(_inspect, blob)
 
 
 def _inspect(blob: Blob) -> ImageInfo | BadImage:

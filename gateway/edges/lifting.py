@@ -49,7 +49,7 @@ async def lift(chunks: AsyncIterable[bytes], spool: Spool, limit_bytes: int) -> 
         text, blobs = lifter.finish()
         if blobs:
             await writer.flush()
-        return text, blobs
+        return text, tuple(map(writer.told, blobs))
     except BaseException:
         writer.discard()
         raise

@@ -25,6 +25,7 @@ _GROUPS = Path("/sys/fs/cgroup")
 _PAGE_BYTES = resource.getpagesize()
 _LIBC = ctypes.CDLL(None)
 _M_ARENA_MAX, _ARENAS = -8, 2  # <malloc.h>; glibc's own choice is eight a processor, which all fragment by themselves
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _OWN_BYTES = -3, -1, 4 << 20  # larger blocks do not come from a heap
 
 
 def memory_limit_bytes(proc: Path = _PROC, groups: Path = _GROUPS) -> int | None:
@@ -63,10 +64,15 @@ def give_memory_back() -> None:
 
 
 def share_arenas() -> None:
-    """Have all threads allocate from the same two heaps: before there are any. Does nothing but on glibc."""
+    """Have all threads allocate from the same two heaps: before there are any. Does nothing but on glibc.
+
+    What pieces of images were in stays with them, else each piece would be fetched from the kernel and cleared anew.
+    """
     choose = getattr(_LIBC, "mallopt", None)
     if choose is not None:
         choose(_M_ARENA_MAX, _ARENAS)
+        choose(_M_MMAP_THRESHOLD, _OWN_BYTES)
+        choose(_M_TRIM_THRESHOLD, 2 * _OWN_BYTES)
 
 
 def _group_limits(proc: Path, groups: Path) -> Iterator[int]:

@@ -4,14 +4,20 @@ import asyncio
 import errno
 import fcntl
 import itertools
+import mmap
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
-from gateway.domain.picture import Blob
+from gateway.domain.picture import BadImage, Blob, ImageInfo
+from gateway.edges.asset_directory import force_to_disk
+from gateway.edges.direct import write_past_cache
+from gateway.edges.room import PLACE_BYTES, Room
+from gateway.policies.image_structure import examine
 
 __all__ = ["Spool", "SpoolWriter"]
 
@@ -23,12 +29,14 @@ _WRITE_BYTES = 1 << 18  # of a megabyte in one call the kernel makes larger foli
 _PIECES_PER_WRITE = 512  # half of Linux's IOV_MAX
 _LOCK_NAME = "lock"
 
+_Infos = dict[Path, ImageInfo | BadImage]
+
 
 class Spool:
     """A directory of temporary files that belongs to this process alone, mode 0700.
 
     It lies in `parent`, which several processes may share: what processes that are gone left behind is removed at
-    the start, what living ones hold is not touched.
+    the start, what living ones hold is not touched. `room` has the images that came in as a whole.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -40,23 +48,46 @@ class Spool:
         self._names = itertools.count(1)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="spool")
         self.buffered_bytes = 0
+        self.room = Room()
 
     def new_path(self) -> Path:
         """A path nobody has used yet."""
         return self._directory / f"{next(self._names):x}"
 
-    async def append(self, writes: Sequence[tuple[Path, list[bytes]]]) -> None:
-        """Append pieces to files, making them. Raises OSError when the disk will not. A cancelled one removes them."""
-        job = self._threads.submit(_append, writes)
+    async def append(
+        self, writes: Sequence[tuple[Path, Sequence[bytes]]], whole: Mapping[Path, int] | None = None
+    ) -> _Infos:
+        """Append pieces to files, making them. Raises OSError when the disk will not. A cancelled one removes them.
+
+        `whole` files, by their lengths, are done with this; those that there is room for are looked at, too, and kept.
+        """
+        whole = whole or {}
+        places = {path: place for path in whole if (place := self.room.place()) is not None}
+        job = self._threads.submit(_append, writes, places)
+
+        def undo(_: object = None) -> None:
+            for place in places.values():
+                self.room.give_back(place)
+
         try:
-            await asyncio.wrap_future(job)
+            infos = await asyncio.wrap_future(job)
         except asyncio.CancelledError:
             # The thread may be in the middle of it and make the file again after a removal now.
             job.add_done_callback(lambda _: _remove(path for path, _ in writes))
+            job.add_done_callback(undo)
             raise
+        except OSError:
+            undo()
+            raise
+        for path, place in places.items():
+            self.room.keep(str(path), place, whole[path])
+        return infos
 
     def remove(self, paths: Iterable[Path]) -> None:
         """Remove files; missing ones do not matter."""
+        paths = list(paths)
+        for path in paths:
+            self.room.drop(str(path))
         _remove(paths)
 
     def close(self) -> None:
@@ -75,6 +106,9 @@ class SpoolWriter:
         self._waiting: list[tuple[Path, list[bytes]]] = []
         self._waiting_bytes = 0
         self._length = 0
+        self._begun = False  # part of the file begun last is written already
+        self._whole: dict[Path, int] = {}
+        self._infos: _Infos = {}
 
     @property
     def is_full(self) -> bool:
@@ -88,6 +122,7 @@ class SpoolWriter:
         self._made.append(path)
         self._waiting.append((path, []))
         self._length = 0
+        self._begun = False
 
     def add(self, piece: bytes) -> None:
         """Append to the file begun last."""
@@ -98,7 +133,14 @@ class SpoolWriter:
 
     def close(self) -> Blob:
         """End the file begun last. It is on disk after the next `flush`."""
-        return Blob(self._made[-1], self._length)
+        path = self._made[-1]
+        if not self._begun and 0 < self._length <= PLACE_BYTES:
+            self._whole[path] = self._length
+        return Blob(path, self._length)
+
+    def told(self, blob: Blob) -> Blob:
+        """The same, with what its bytes were seen to be when it was written."""
+        return replace(blob, info=self._infos.get(blob.path))
 
     async def flush(self) -> None:
         """Write what has gathered."""
@@ -106,8 +148,10 @@ class SpoolWriter:
             return
         writes, self._waiting = self._waiting, [(self._waiting[-1][0], [])]
         taken, self._waiting_bytes = self._waiting_bytes, 0
+        whole, self._whole = self._whole, {}
+        self._begun = True
         try:
-            await self._spool.append(writes)
+            self._infos |= await self._spool.append(writes, whole)
         finally:
             self._spool.buffered_bytes -= taken
 
@@ -121,6 +165,7 @@ class SpoolWriter:
     def discard(self) -> None:
         """Forget every file: nobody will come for them."""
         self._waiting = []
+        self._whole = {}
         self._forget(self._waiting_bytes)
         self._spool.remove(self._made)
 
@@ -129,17 +174,37 @@ class SpoolWriter:
         self._spool.buffered_bytes -= size
 
 
-def _append(writes: Sequence[tuple[Path, list[bytes]]]) -> None:
+def _append(writes: Sequence[tuple[Path, Sequence[bytes]]], places: Mapping[Path, mmap.mmap]) -> _Infos:
+    infos: _Infos = {}
     for path, pieces in writes:
-        if not pieces:
-            continue
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            for group in _groups(pieces):
-                if os.writev(descriptor, group) != sum(map(len, group)):
-                    raise OSError(errno.ENOSPC, "short write")
-        finally:
-            os.close(descriptor)
+        if path in places:
+            length = sum(map(len, pieces))
+            with _gathered(pieces, places[path]) as whole:
+                infos[path] = examine(whole)
+            if not write_past_cache(path, places[path], length):
+                _append_to(path, pieces)
+                force_to_disk(path)
+        elif pieces:
+            _append_to(path, pieces)
+    return infos
+
+
+def _append_to(path: Path, pieces: Sequence[bytes]) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        for group in _groups(pieces):
+            if os.writev(descriptor, group) != sum(map(len, group)):
+                raise OSError(errno.ENOSPC, "short write")
+    finally:
+        os.close(descriptor)
+
+
+def _gathered(pieces: Sequence[bytes], place: mmap.mmap) -> memoryview:
+    at = 0
+    for piece in pieces:
+        place[at : at + len(piece)] = piece
+        at += len(piece)
+    return memoryview(place)[:at]
 
 
 def _groups(pieces: Sequence[bytes]) -> Iterator[list[bytes | memoryview]]:

@@ -22,6 +22,7 @@ from gateway.edges.call_faults import broken_image, fault_of, lost, no_credentia
 from gateway.edges.credentials import Credential, CredentialUnavailable
 from gateway.edges.fetching import Fetcher
 from gateway.edges.lifting import BodyRefused, lift
+from gateway.edges.room import Room
 from gateway.edges.shared import Shared
 from gateway.edges.spool import Spool, SpoolWriter
 from gateway.edges.transport import AiohttpTransport, Timeouts, WireReply, describe
@@ -152,6 +153,15 @@ class Upstreams:
         """Bytes of images in memory, on their way to the disk."""
         return self._spool.buffered_bytes
 
+    @property
+    def room(self) -> Room:
+        """Where images are in memory, too, under the names of their files."""
+        return self._spool.room
+
+    def remove(self, blob: Blob) -> None:
+        """Remove what was collected."""
+        self._spool.remove((blob.path,))
+
     def discard(self, reply: HttpReply) -> None:
         """Remove what nobody collected from `reply`, and what was not removed after it."""
         self._spool.remove(blob.path for blob in reply.blobs)
@@ -198,8 +208,9 @@ class Upstreams:
             image = pybase64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
             writer.open()
             writer.add(image)
+            blob = writer.close()
             await writer.flush()
-            return writer.close()
+            return writer.told(blob)
         except ValueError:
             return broken_image("an image is not base64")
         except OSError as failure:

@@ -31,14 +31,14 @@ async def finish(blob: Blob, picture: Picture, job: Job, services: Services, ass
         if isinstance(fitted, BadImage):
             return _fault(ErrorCode.UPSTREAM_BAD_RESPONSE, fitted.reason)
         with services.traces.step("store"):
-            await services.assets.put(asset_id, job.format, fitted)
+            await services.assets.put(asset_id, job.format, fitted, read_soon=not job.wants_url)
     except PixelsUnavailable as problem:
         return _fault(ErrorCode.INTERNAL_ERROR, str(problem))
     except StoreUnavailable as problem:
         return _fault(ErrorCode.ASSET_STORE_UNAVAILABLE, str(problem))
     finally:
-        blob.path.unlink(missing_ok=True)
-        if isinstance(fitted, Blob):
+        services.upstreams.remove(blob)
+        if isinstance(fitted, Blob) and fitted is not blob:
             fitted.path.unlink(missing_ok=True)
     seconds = services.world.monotonic() - started
     services.tell(ImageFinished(job.model, fitted.length, job.size.pixels, fitted is not blob, seconds))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -18,6 +19,7 @@ from PIL import Image
 
 from gateway.domain.picture import Blob, ImageFormat
 from gateway.edges.assets import Asset, Assets, StoreUnavailable, open_store
+from gateway.edges.spool import Spool, SpoolWriter
 from gateway.policies.asset_id import new_asset_id
 
 NOW = time.time()
@@ -406,6 +408,70 @@ async def test_a_directory_on_another_disk_takes_a_copy(tmp_path: Path) -> None:
         await Assets(store).put(name, PNG, Blob(Path(elsewhere.name), len(CONTENT)))
     kept = root_of(store) / "images" / name[:10] / f"{name}.png"
     assert kept.read_bytes() == CONTENT
+
+
+async def spooled(spool: Spool, content: bytes) -> Blob:
+    writer = SpoolWriter(spool)
+    writer.open()
+    writer.add(content)
+    blob = writer.close()
+    await writer.flush()
+    return writer.told(blob)
+
+
+async def test_what_is_wanted_at_once_is_read_from_memory_and_then_from_the_disk(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    store = open_store(f"file://{tmp_path}/images", {})
+    assets, asset_id = Assets(store, spool.room), new_id()
+    blob = await spooled(spool, CONTENT)
+    await assets.put(asset_id, PNG, blob, read_soon=True)
+    spool.remove([blob.path])
+    kept = root_of(store) / "images" / asset_id[:10] / f"{asset_id}.png"
+    assert kept.read_bytes() == CONTENT
+    kept.write_bytes(CONTENT[::-1])  # to tell which of the two was read
+    part = await assets.read(asset_id, PNG, 5, 10)
+    assert await content_of(part) == CONTENT[::-1][5:10]
+    first = await assets.read(asset_id, PNG)
+    assert first is not None
+    assert abs(first.last_modified - time.time()) < 60
+    assert await content_of(first) == CONTENT
+    assert await content_of(await assets.read(asset_id, PNG)) == CONTENT[::-1]
+    spool.close()
+
+
+async def test_an_image_that_leaves_memory_in_the_middle_of_a_reply_is_read_on_from_the_disk(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    assets, asset_id = Assets(open_store(f"file://{tmp_path}/images", {}), spool.room), new_id()
+    blob = await spooled(spool, CONTENT)
+    await assets.put(asset_id, PNG, blob, read_soon=True)
+    readers = [await assets.read(asset_id, PNG) for _ in range(2)]  # the first to end frees it
+    iterators = [reader.chunks for reader in readers if reader]
+    begun = await anext(iterators[0])
+    assert await content_of(readers[1]) == CONTENT
+    assert spool.room.facts_of(f"images/{asset_id[:10]}/{asset_id}.png") is None
+    assert begun + b"".join([chunk async for chunk in iterators[0]]) == CONTENT
+    spool.close()
+
+
+async def test_what_nobody_waits_for_or_was_there_before_does_not_stay_in_memory(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    assets, first, second = Assets(open_store(f"file://{tmp_path}/images", {}), spool.room), new_id(), new_id()
+    for asset_id, read_soon in ((first, False), (second, True), (second, True)):
+        blob = await spooled(spool, CONTENT)
+        await assets.put(asset_id, PNG, blob, read_soon=read_soon)
+        spool.remove([blob.path])
+    assert spool.room.facts_of(f"images/{first[:10]}/{first}.png") is None
+    assert [spool.room.place() is not None for _ in range(8)] == [True] * 7 + [False]
+    spool.close()
+
+
+async def test_an_hour_that_was_swept_is_made_again(tmp_path: Path, blob: Blob) -> None:
+    store = open_store(f"file://{tmp_path}/images", {})
+    assets, one, two = Assets(store), new_id(), new_id()
+    await assets.put(one, PNG, blob)
+    shutil.rmtree(root_of(store) / "images" / one[:10])
+    await assets.put(two, PNG, blob)
+    assert await content_of(await assets.read(two, PNG)) == CONTENT
 
 
 async def test_what_a_crash_in_the_middle_of_a_put_left_is_swept_with_its_hour(tmp_path: Path, blob: Blob) -> None:

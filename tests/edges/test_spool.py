@@ -3,10 +3,15 @@ import os
 import stat
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from gateway.domain.picture import BadImage, ImageFormat, ImageInfo, Size
+from gateway.edges.direct import write_past_cache
+from gateway.edges.room import PLACE_BYTES
 from gateway.edges.spool import Spool, SpoolWriter
 
 
@@ -116,6 +121,87 @@ async def test_a_full_disk_is_an_error_and_not_a_short_file(tmp_path: Path) -> N
     spool = Spool(tmp_path)
     with pytest.raises(OSError, match="No space left"):
         await spool.append([(Path("/dev/full"), [b"x" * 10_000])])
+    spool.close()
+
+
+async def test_what_comes_in_as_a_whole_is_looked_at_and_lies_in_memory_until_it_is_removed(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    writer = SpoolWriter(spool)
+    picture = BytesIO()
+    Image.effect_noise((600, 500), 50).save(picture, "PNG")
+    contents = [picture.getvalue(), b"no picture", b"part of one"]
+    blobs = []
+    for number, content in enumerate(contents):
+        writer.open()
+        for start in range(0, len(content), 70_001):
+            writer.add(content[start : start + 70_001])
+            if number == 2:
+                await writer.flush()
+        blobs.append(writer.close())
+    await writer.flush()
+    whole, other, part = map(writer.told, blobs)
+    assert [blob.path.read_bytes() for blob in blobs] == contents
+    assert [blob.info for blob in (whole, other, part)] == [
+        ImageInfo(ImageFormat.PNG, Size(600, 500)),
+        BadImage("not a picture"),
+        None,
+    ]
+    names = [str(blob.path) for blob in blobs]
+    assert [spool.room.facts_of(name) is not None for name in names] == [True, True, False]
+    assert b"".join(spool.room.chunks(names[0])) == contents[0]
+    spool.remove([other.path])
+    assert spool.room.facts_of(names[1]) is None
+    spool.close()
+
+
+async def test_more_than_memory_has_room_for_goes_to_the_disk_alone(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    blobs = []
+    for size in (*[1000] * 9, PLACE_BYTES + 1):
+        writer = SpoolWriter(spool)
+        writer.open()
+        writer.add(bytes(size))
+        blobs.append(writer.close())
+        await writer.flush()
+    kept = [spool.room.facts_of(str(blob.path)) is not None for blob in blobs]
+    assert kept == [True] * 8 + [False] * 2
+    assert [blob.path.stat().st_size for blob in blobs] == [blob.length for blob in blobs]
+    spool.close()
+
+
+async def test_a_disk_that_cannot_be_written_past_the_cache_is_written_through_it(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for _ in range(20):  # and the place in memory is free again each time
+        with pytest.raises(OSError, match="No space left"):
+            await spool.append([(Path("/dev/full"), [b"x" * 10_000])], {Path("/dev/full"): 10_000})
+    assert spool.room.place() is not None
+    place = spool.room.place()
+    assert place is not None
+    assert not write_past_cache(Path("/dev/null"), place, 10)
+    spool.close()
+
+
+async def test_a_whole_file_whose_write_is_cancelled_leaves_neither_file_nor_place(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    pipes = [tmp_path / f"pipe {number}" for number in range(4)]  # one holds up each thread, until somebody reads
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    held_up = [asyncio.create_task(spool.append([(pipe, [b"x"])])) for pipe in pipes]
+    await asyncio.sleep(0)
+    paths = [spool.new_path() for _ in range(8)]
+    task = asyncio.create_task(spool.append([(path, [b"x"]) for path in paths], dict.fromkeys(paths, 1)))
+    await asyncio.sleep(0)
+    assert spool.room.place() is None
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for pipe in pipes:
+        with pipe.open("rb") as reader:
+            assert await asyncio.to_thread(reader.read) == b"x"
+        pipe.unlink()
+    await asyncio.gather(*held_up)
+    assert [spool.room.place() is not None for _ in range(9)] == [True] * 8 + [False]
+    assert files_in(tmp_path) == []
     spool.close()
 
 

@@ -157,8 +157,8 @@ class GatedAssets(SureAssets):
         super().__init__(open_store(url, {}), aside)
         self._gate = gate
 
-    async def put(self, asset_id: str, format: ImageFormat, blob: Blob) -> None:  # noqa: A002 as in Assets
-        await self._gate.through("store", lambda: SureAssets.put(self, asset_id, format, blob))
+    async def put(self, asset_id: str, format: ImageFormat, blob: Blob, *, read_soon: bool = False) -> None:  # noqa: A002
+        await self._gate.through("store", lambda: SureAssets.put(self, asset_id, format, blob, read_soon=read_soon))
 
     async def head(self, asset_id: str, format: ImageFormat) -> AssetFacts | None:  # noqa: A002 as in Assets
         return await self._gate.through("look", lambda: SureAssets.head(self, asset_id, format))
