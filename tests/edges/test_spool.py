@@ -157,14 +157,14 @@ async def test_what_comes_in_as_a_whole_is_looked_at_and_lies_in_memory_until_it
 async def test_more_than_memory_has_room_for_goes_to_the_disk_alone(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     blobs = []
-    for size in (*[1000] * 9, PLACE_BYTES + 1):
+    for size in (PLACE_BYTES + 1, *[1000] * 9):
         writer = SpoolWriter(spool)
         writer.open()
         writer.add(bytes(size))
         blobs.append(writer.close())
         await writer.flush()
     kept = [spool.room.facts_of(str(blob.path)) is not None for blob in blobs]
-    assert kept == [True] * 8 + [False] * 2
+    assert kept == [False, *[True] * 8, False]
     assert [blob.path.stat().st_size for blob in blobs] == [blob.length for blob in blobs]
     spool.close()
 
