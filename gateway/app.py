@@ -66,9 +66,9 @@ _SWEEP_EVERY_S = 300.0  # an image may stay an hour longer than promised anyway
 _SWEEP_PAUSE_S = 1.0
 _BRING_HOME_EVERY_S = 2.0
 _REPLICA_BYTES = 8
-_COLLECT_AFTER = 5_000, 5, 2
-"""New objects, then rounds, before the collector looks. What is left to look at is small, so a whole look is cheap; an
-error's traceback holds a request and its connection together until then."""
+_COLLECT_AFTER = 5_000, 5, 1_000_000
+"""New objects, then rounds, before the collector looks. By itself it never looks at everything, which would stop all
+for a second while ten thousand images are being made: admission has it do so when there is time for that."""
 _FILES_A_CONNECTION = 2  # its own, and one to a vendor or a file; the second port has few
 
 

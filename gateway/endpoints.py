@@ -93,7 +93,7 @@ def public_app(operations: Operations, services: Services, documents: Documents,
     webhook: Handler = partial(_webhook, operations, services)
     static: Handler = partial(_static, documents)
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path: str = scope["path"]
         methods: tuple[str, ...] = _READ
         if path == _GENERATIONS:
@@ -114,7 +114,7 @@ def public_app(operations: Operations, services: Services, documents: Documents,
         if scope["method"] not in methods:
             allowed = ", ".join(methods)
             raise RequestError(ErrorCode.METHOD_NOT_ALLOWED, f"Use {allowed} here.", headers={"allow": allowed})
-        await handler(scope, receive, send)
+        return handler(scope, receive, send)
 
     return app
 
@@ -125,7 +125,7 @@ async def _generate(
     started, notes, code, status = services.world.monotonic(), scope["state"], ErrorCode.INTERNAL_ERROR.value, 500
     notes["counted"] = True
     body = partial(read_body, receive, BODY_LIMIT_BYTES, BODY_DEADLINE_S)
-    inbound = Inbound(_headers(scope), body, notes, partial(_until_gone, receive))
+    inbound = Inbound(_headers(scope), body, notes, notes["departure"].then, scope["headers"])
     try:
         with door.watch(scope, started):
             reply = await handle_generation(inbound, operations, services)
@@ -144,11 +144,6 @@ async def _generate(
         seconds = services.world.monotonic() - started
         images, key_id = notes.get("images", 0), notes.get("key_id", "")
         services.tell(RequestEnded(notes.get("model"), code, status, seconds, images, key_id))
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _models(
@@ -176,7 +171,7 @@ async def _operation(
 
 async def _webhook(operations: Operations, services: Services, scope: Scope, receive: Receive, send: Send) -> None:
     body = partial(read_body, receive, BODY_LIMIT_BYTES, BODY_DEADLINE_S)
-    inbound = Inbound(_headers(scope), body, scope["state"], partial(_until_gone, receive))
+    inbound = Inbound(_headers(scope), body, scope["state"], scope["state"]["departure"].then)
     await _send(send, await webhook_reply(scope["path"], inbound, operations, services))
 
 

@@ -35,6 +35,7 @@ __all__ = ["carry_on", "carry_out", "handle_generation", "lift"]
 
 async def handle_generation(inbound: Inbound, operations: Operations, services: Services) -> Reply:
     """Serve one request, top to bottom. Raises RequestError, the documented end of a request."""
+    await services.turns.turn()
     caller = authenticate(inbound.headers, services.keys.find, services.keys.is_mistyped)
     inbound.notes["key_id"] = caller.key_id
     job = read_body(await inbound.body(), inbound.headers, caller, services.catalogue, services.capabilities_of)
@@ -42,13 +43,15 @@ async def handle_generation(inbound: Inbound, operations: Operations, services: 
     with services.traces.step("claim"):
         visit = await claim(inbound.headers, job, caller, operations, services)
     operation = visit.operation
-    operation.record.asynchronous |= waits_elsewhere(inbound.headers)
+    is_elsewhere = waits_elsewhere(inbound.headers)
+    inbound.forget_headers()
+    operation.record.asynchronous |= is_elsewhere
     if visit.part == "replayed":
         operation.meters = await look(job, caller, services)
     if visit.part == "begin":
         operations.start(operation, partial(carry_out, services=services))
-    operation.attend(inbound.gone, services.world.monotonic)
-    if waits_elsewhere(inbound.headers) and visit.part != "replayed":
+    operation.attend(inbound.when_gone, services.world.monotonic)
+    if is_elsewhere and visit.part != "replayed":
         return await accepted(operation)
     if job.stream:
         return await stream_of(visit, inbound.notes, services)

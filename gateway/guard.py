@@ -1,7 +1,7 @@
 """The guard: what every request must satisfy before any of our code looks at it, whatever ASGI server runs below."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -38,11 +38,11 @@ class Guard:
         self._app = app
         self._limits = limits or GuardLimits()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Let one request through, or refuse it."""
         if scope["type"] == "http":
             check_headers(scope, self._limits)
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
 
 def check_headers(scope: Scope, limits: GuardLimits) -> None:

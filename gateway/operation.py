@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 from gateway.domain.caller import Caller
 from gateway.domain.errors import ErrorCode, RequestError
@@ -39,17 +40,13 @@ class Operation:
         self.harvest = Harvest()
         self.is_recorded = False
         self.is_late = False
+        self.is_told = False
+        """Whether its clients have their answer; the work itself may go on."""
         self._ready: list[Finished] = []
-        self._news = asyncio.Event()
-        self._end: asyncio.Future[Harvest] = asyncio.get_running_loop().create_future()
-        self._end.add_done_callback(_look_at_error)
+        self._waiting: list[asyncio.Future[None]] = []
+        self._error: RequestError | None = None
         self._attending = 0
         self._left_at: float | None = None
-
-    @property
-    def is_told(self) -> bool:
-        """Whether its clients have their answer; the work itself may go on."""
-        return self._end.done()
 
     @property
     def is_attended(self) -> bool:
@@ -68,20 +65,24 @@ class Operation:
 
     def succeed(self, harvest: Harvest) -> None:
         """The caller gets what was asked for, unless it had an answer already."""
-        if not self._end.done():
-            self.harvest = harvest
-            self._end.set_result(harvest)
+        if not self.is_told:
+            self.harvest, self.is_told = harvest, True
             self._notify()
 
     def fail(self, error: RequestError) -> None:
         """The caller gets an error, unless it had an answer already."""
-        if not self._end.done():
-            self._end.set_exception(error)
+        if not self.is_told:
+            # Where it was raised is of no use any more, and holds all that was there, this operation first of all.
+            self._error, self.is_told = error.with_traceback(None), True
             self._notify()
 
     async def result(self) -> Harvest:
         """Wait for the end. Raises its RequestError. Safe to cancel: the work goes on."""
-        return await asyncio.shield(self._end)
+        while not self.is_told:
+            await self._news()
+        if self._error is not None:
+            raise self._error.again()  # one that is kept would hold every client that it was raised to
+        return self.harvest
 
     def open(self) -> None:
         """It has passed the limits, and the journal may speak of it."""
@@ -90,10 +91,10 @@ class Operation:
 
     async def opened(self) -> None:
         """Wait until the journal may speak of it. Raises the RequestError of one that a limit refused."""
-        while not self.is_recorded and not self._end.done():
-            await self._news.wait()
+        while not self.is_recorded and not self.is_told:
+            await self._news()
         if not self.is_recorded:
-            self._end.result()
+            await self.result()
 
     async def images(self) -> AsyncIterator[Finished]:
         """The images in the order in which they get ready; ends early, without an error, when the work fails."""
@@ -102,31 +103,37 @@ class Operation:
             while sent < len(self._ready):
                 sent += 1
                 yield self._ready[sent - 1]
-            if self._end.done():
+            if self.is_told:
                 return
-            await self._news.wait()
+            await self._news()
 
-    def attend(self, gone: Callable[[], Awaitable[None]], clock: Callable[[], float]) -> None:
-        """A client waits for this until `gone()` returns."""
+    def attend(self, when_gone: Callable[[Callable[[], None]], None], clock: Callable[[], float]) -> None:
+        """A client waits for this; `when_gone` calls what it is given once the client does so no more."""
         self._attending += 1
         self._left_at = None
-        watch = asyncio.create_task(self._watch(gone, clock), name="client-watch")
-        self._end.add_done_callback(lambda _: watch.cancel())
+        when_gone(partial(self._leave, clock))
 
     def abandoned_for_s(self, now: float) -> float:
         """Seconds for which nobody has been waiting; 0.0 while somebody does, or said that they would come back."""
         promised = self.record.idempotency or self.record.asynchronous
         return 0.0 if promised or self._left_at is None else now - self._left_at
 
-    async def _watch(self, gone: Callable[[], Awaitable[None]], clock: Callable[[], float]) -> None:
-        await gone()
-        self._attending -= 1
-        if self._attending == 0:
-            self._left_at = clock()
+    def _leave(self, clock: Callable[[], float]) -> None:
+        if not self.is_told:
+            self._attending -= 1
+            self._left_at = None if self._attending else clock()
+
+    async def _news(self) -> None:
+        """Wait until something has changed. A future for each: an event, made for all, weighs five times as much."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        await waiter
 
     def _notify(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():  # else whoever waited was cancelled
+                waiter.set_result(None)
 
 
 class Operations:
@@ -254,9 +261,3 @@ class Operations:
 def _wish(record: Record) -> tuple[str, str]:
     """What makes two requests the same: their key, or without one their body."""
     return record.idempotency, "" if record.idempotency else record.fingerprint
-
-
-def _look_at_error(end: asyncio.Future[Harvest]) -> None:
-    """A client that hung up never asks for the error; that is no reason for a warning."""
-    if not end.cancelled():
-        end.exception()

@@ -11,6 +11,7 @@ from typing import cast
 
 import httptools
 from uvicorn import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -18,7 +19,7 @@ from gateway.access import new_request_id
 from gateway.domain.errors import ErrorCode, RequestError
 from gateway.envelope import error_reply
 from gateway.framing import check_unfinished, read_head
-from gateway.transport import Deadline, Port, SoftTransport
+from gateway.transport import Deadline, Departure, Port, SoftTransport
 
 __all__ = ["HardenedProtocol"]
 
@@ -34,11 +35,36 @@ class _Stage(Enum):
     CLOSING = auto()
 
 
+class _Flow(FlowControl):
+    """uvicorn's, whose event is made once a client does not keep up: an event weighs more than all the rest of it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.read_paused = self.write_paused = False
+
+    async def drain(self) -> None:
+        if self.write_paused:
+            await super().drain()
+
+    def pause_writing(self) -> None:
+        if not self.write_paused:
+            self._is_writable_event = asyncio.Event()
+        super().pause_writing()
+
+
 class HardenedProtocol(HttpToolsProtocol):
     """The server's end of one connection. Faults in framing are answered here, with our envelope, and end it."""
 
+    # Beside uvicorn's own 28 names these are too many for instances to share one table of them (CPython: 30).
+    __slots__ = (
+        *("_port", "_terms", "_inbox", "_scanned", "_skipped", "_stage", "_feeding_head", "_complete", "_remaining"),
+        *("_raw_bytes", "_payload_bytes", "_tail", "_may_stay_open", "_deadline", "_departure", "_wire"),
+    )
+
     def __init__(self, config: Config, server_state: ServerState, port: Port) -> None:
         super().__init__(config=config, server_state=server_state, app_state={})
+        del self.pipeline  # nothing ever waits in it: the gate lets one request at a time pass
+        self._drop_parser()
         self._port = port
         self._terms = port.terms
         self._inbox = bytearray()
@@ -53,6 +79,7 @@ class HardenedProtocol(HttpToolsProtocol):
         self._tail = b""
         self._may_stay_open = True
         self._deadline = Deadline(self.loop)
+        self._departure = Departure()
         self._wire: SoftTransport | None = None
 
     # The connection's life
@@ -61,6 +88,7 @@ class HardenedProtocol(HttpToolsProtocol):
         """Begin with the connection's idle deadline, or end at once where there are too many."""
         self._wire = SoftTransport(transport, self._port, self._on_close)
         super().connection_made(self._wire)
+        self.flow = _Flow(self._wire)
         self._port.joined()
         if len(self.connections) > self._terms.connections:
             self._port.refused("connections")
@@ -75,6 +103,7 @@ class HardenedProtocol(HttpToolsProtocol):
         if self._wire is not None:
             self._wire.lost()
         super().connection_lost(exc)
+        self._departure.tell()
         self._port.left(len(self.connections))
 
     def shutdown(self) -> None:
@@ -158,9 +187,11 @@ class HardenedProtocol(HttpToolsProtocol):
         self._tail = b""
         self._deadline.clear()
         self._feeding_head = True
+        self.parser = httptools.HttpRequestParser(self)
         self.parser.feed_data(head.block)
         self._feeding_head = False
         if self._complete:
+            self._drop_parser()
             return True
         if not head.chunked and head.body_bytes == 0:
             raise RequestError(ErrorCode.INVALID_VALUE, "The request is not valid HTTP/1.1.")
@@ -184,6 +215,11 @@ class HardenedProtocol(HttpToolsProtocol):
         if self._complete and self._stage is not _Stage.CLOSING:
             self._stage = _Stage.HEAD
             self._deadline.clear()
+            self._drop_parser()
+
+    def _drop_parser(self) -> None:
+        """It is needed for as long as a request comes in, not while its images are made."""
+        self.parser = None  # type: ignore[assignment]  # as uvicorn does where a connection is lost
 
     def _end_of_chunks(self) -> int:
         """How far to feed: a chunked body can end only with an empty line, so each one is a place to ask."""
@@ -203,8 +239,9 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the app. A reply that begins before the body has come in whole says `connection: close`."""
-        self.scope["headers"] = list(self.headers)  # trailers are appended to the other list, which nobody reads
+        self.scope["state"]["departure"] = self._departure = Departure()
         super().on_headers_complete()
+        self.headers = []  # trailers are appended to this list, which nobody reads
         self._may_stay_open = self.cycle.keep_alive and not self._port.draining
         self.cycle.keep_alive = False
 
@@ -223,6 +260,7 @@ class HardenedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Take the next request that is waiting, else wait for one."""
         self.server_state.total_requests += 1
+        self._departure.tell()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()

@@ -21,6 +21,7 @@ from gateway.edges.pacing import Pacing
 from gateway.edges.pixels import Pixels
 from gateway.edges.targets import Targets
 from gateway.edges.tracing import NO_TRACES, Traces
+from gateway.edges.turns import Turns
 from gateway.edges.upstreams import Upstreams
 from gateway.edges.world import World
 from gateway.policies.asset_names import asset_name
@@ -69,6 +70,7 @@ class Services:
     traces: Traces = NO_TRACES
     callbacks: Callbacks = field(default_factory=Callbacks)
     messenger: Messenger = field(default_factory=Messenger)
+    turns: Turns = field(default_factory=Turns)
 
     def capabilities_of(self, target: Target) -> Capabilities:
         """What the native model of `target` does by itself."""

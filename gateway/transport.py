@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from gateway.framing import HeadLimits
 
-__all__ = ["Deadline", "Port", "SoftTransport", "Terms"]
+__all__ = ["Deadline", "Departure", "Port", "SoftTransport", "Terms"]
 
 _LINGER_BYTES = 1024 * 1024
 _LEAST_BYTES_PER_S = 1024  # a reader slower than that is taken for a stalled one
@@ -55,6 +55,30 @@ class Port:
         """Note that a connection has ended and `remaining` are still there."""
         if remaining == 0:
             self.empty.set()
+
+
+class Departure:
+    """The end of one client's wait, of which it hears who has asked to: once, and at once where it was over before."""
+
+    __slots__ = ("_acts", "_is_over")
+
+    def __init__(self) -> None:
+        self._is_over = False
+        self._acts: tuple[Callable[[], None], ...] = ()
+
+    def then(self, act: Callable[[], None]) -> None:
+        """Call `act` when the client waits no more."""
+        if self._is_over:
+            act()
+        else:
+            self._acts += (act,)
+
+    def tell(self) -> None:
+        """It has hung up, or has its answer."""
+        self._is_over = True
+        acts, self._acts = self._acts, ()
+        for act in acts:
+            act()
 
 
 class Deadline:
@@ -152,6 +176,7 @@ class SoftTransport(asyncio.Transport):
     def lost(self) -> None:
         """Stop all clocks: the connection has gone."""
         self._closing = True
+        self._on_close = lambda: False  # the protocol and this would hold each other until the collector comes
         for timer in (self._linger, self._watch):
             if timer is not None:
                 timer.cancel()

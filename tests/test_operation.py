@@ -1,4 +1,8 @@
 import asyncio
+import gc
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -49,6 +53,24 @@ async def test_an_error_ends_the_wait_and_is_told_once_more_to_whoever_asks_agai
         with pytest.raises(RequestError) as caught:
             await op.result()
         assert caught.value.code is ErrorCode.UPSTREAM_ERROR
+
+
+async def test_what_was_refused_is_gone_without_the_collector_once_its_client_knows() -> None:
+    async def work(_: Operation) -> None:
+        raise RequestError(ErrorCode.UPSTREAM_ERROR, "no")
+
+    op, operations = operation(), Operations()
+    gc.disable()
+    try:
+        operations.start(op, work)
+        with suppress(RequestError):
+            await op.result()
+        await operations.drain(5)
+        seen = weakref.ref(op)
+        del op
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_fault_of_ours_ends_the_wait_too() -> None:
@@ -124,28 +146,25 @@ async def test_refusals_are_forgotten_once_their_time_is_over_and_one_body_has_f
 
 
 async def test_what_a_client_left_is_abandoned_until_another_one_comes() -> None:
-    gone, stays, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    go_on, leave = asyncio.Event(), list[Callable[[], None]]()
 
     async def work(op: Operation) -> None:
         await go_on.wait()
         op.succeed(Harvest())
 
-    async def waits(event: asyncio.Event) -> None:
-        await event.wait()
-
     op, operations = operation(), Operations()
     operations.start(op, work)
-    op.attend(lambda: waits(gone), lambda: 5.0)
+    op.attend(leave.append, lambda: 5.0)
     assert op.is_attended
     assert op.abandoned_for_s(9.0) == 0.0
-    gone.set()
-    for _ in range(5):  # turns of the loop
-        await asyncio.sleep(0)
+    leave.pop()()
     assert op.abandoned_for_s(9.0) == 4.0
-    op.attend(lambda: waits(stays), lambda: 6.0)
+    op.attend(leave.append, lambda: 6.0)
     assert op.abandoned_for_s(9.0) == 0.0
     go_on.set()
     assert await operations.drain(5) == 0
+    leave.pop()()
+    assert not op.is_left  # it had its answer
 
 
 async def test_what_is_handed_over_tells_its_clients_to_come_back() -> None:

@@ -157,6 +157,17 @@ class RequestError(Exception):
         """HTTP status of the reply."""
         return status_of(self.code)
 
+    def again(self) -> "RequestError":
+        """The same, to be raised to another client."""
+        return RequestError(
+            self.code,
+            self.message,
+            param=self.param,
+            retry_after_ms=self.retry_after_ms,
+            should_retry=self.should_retry,
+            headers=self.headers,
+        )
+
     def envelope(self) -> dict[str, dict[str, str | None]]:
         """The reply's body: always all four keys."""
         return {

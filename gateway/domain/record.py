@@ -97,10 +97,10 @@ class Record:
 
     `job` has no prompt, no end user and no vendor options in it; `prompt_hash` is what is left of the prompt.
     `fingerprint` stands for the whole request. `idempotency` is the hash of the client's key, empty without one.
-    `hold` is what was debited, as plain data. `links` are those handed out, one an image. `token` fences off writers
-    who lost it; `version` counts the writes. `earlier` is how everything ended when it was over the last time, with
-    `calls_before` paid calls; `attempts` are those of the present run, `doubts` the ones of earlier runs whose outcome
-    nobody knows.
+    `hold` is what was debited, as plain data once it was read back. `links` are those handed out, one an image. `token`
+    fences off writers who lost it; `version` counts the writes. `earlier` is how everything ended when it was over the
+    last time, with `calls_before` paid calls; `attempts` are those of the present run, `doubts` the ones of earlier
+    runs whose outcome nobody knows.
     """
 
     id: str

@@ -1,6 +1,7 @@
 """The way in when there is little room: a few figures sampled all the time, and one verdict a request."""
 
 import asyncio
+import gc
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,8 @@ _ENDINGS_OVER_S = 10.0
 _MEMORY_SHARE, _SPOOL_SHARE = 0.8, 0.5  # of what is found where the operator names nothing
 _TRIM_ABOVE, _TRIM_EVERY_S = 0.7, 5.0
 _TRIM_AT_LEAST_EVERY_S = 60.0  # what the allocator keeps and nobody uses grows by megabytes an hour otherwise
+_COLLECT_EVERY_S = 60.0  # what a request leaves, served, refused or left, goes without the collector
+_FEW = 500  # under way, at whose objects the collector looks within some tens of milliseconds
 _SAID_EVERY_S = 10.0
 
 
@@ -60,7 +63,7 @@ class Admission:
         self._lags: deque[float] = deque(maxlen=_SAMPLES)
         self._endings: deque[tuple[float, int]] = deque()
         self._ended_bytes = 0
-        self._trimmed_at = self._said_at = -inf
+        self._trimmed_at = self._collected_at = self._said_at = -inf
         self._memory_limit = machine.memory_limit_bytes()
         self._task: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("admission")
@@ -150,6 +153,9 @@ class Admission:
         if now - self._trimmed_at > (_TRIM_EVERY_S if crowded else _TRIM_AT_LEAST_EVERY_S):
             self._trimmed_at = now
             machine.give_memory_back()
+        if now - self._collected_at > _COLLECT_EVERY_S and (crowded or self._load.running < _FEW):
+            self._collected_at = now
+            gc.collect()
 
     def _look_at_disk(self) -> None:
         allowed, share = self._allowance, 1 / self._allowance.replicas

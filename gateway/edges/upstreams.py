@@ -26,6 +26,7 @@ from gateway.edges.room import Room
 from gateway.edges.shared import Shared
 from gateway.edges.spool import Spool, SpoolWriter
 from gateway.edges.transport import AiohttpTransport, Timeouts, WireReply, describe
+from gateway.edges.turns import Turns
 from gateway.policies.addresses import Allowed, Origin, Refused, is_loopback, judge_url, origin_of
 
 __all__ = ["AccountAccess", "Timeouts", "Upstreams"]
@@ -84,6 +85,7 @@ class Upstreams:
         self._trace_headers = trace_headers
         self._origins: dict[tuple[str, str], Origin | Refused] = {}
         self._lines: dict[str, _Line] = {}
+        self._turns = Turns()
         for account_id, access in accounts.items():
             own = origins[account_id]
             calls, downloads = (_transport(access, own, resolver) for _ in range(2))
@@ -98,6 +100,7 @@ class Upstreams:
         The credential goes only to the account's own origin; a call to another is refused. Blobs in the reply
         belong to the caller: collect them, then `discard` the reply.
         """
+        await self._turns.turn()
         line = self._lines[account_id]
         ends_at = self._clock() + deadline_s
         origin = _origin_of(call.url)

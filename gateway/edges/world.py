@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import time
+from collections.abc import Awaitable
 
 __all__ = ["World"]
 
@@ -25,9 +26,9 @@ class World:
         """Seconds on a clock that never jumps; only differences mean anything."""
         return time.monotonic()
 
-    async def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> Awaitable[None]:
         """Wait."""
-        await asyncio.sleep(seconds)
+        return asyncio.sleep(seconds)
 
     def jitter(self) -> float:
         """A random number in [0, 1), not for secrets."""

@@ -3,8 +3,6 @@
 from contextlib import suppress
 from dataclasses import replace
 
-import msgspec
-
 from gateway.domain.errors import ErrorCode, RequestError
 from gateway.domain.facts import OperationRecovered
 from gateway.domain.harvest import Harvest, ShotResult
@@ -30,7 +28,7 @@ _RECOVERIES: dict[OperationState, Recovery] = {
 
 def open_record(operation: Operation, hold: Hold, services: Services) -> None:
     """Let other replicas know of the operation, without waiting: nothing is paid for yet."""
-    operation.record.hold = msgspec.to_builtins(hold)
+    operation.record.hold = hold
     operation.open()
     services.writer.write_soon(operation.record)
 

@@ -6,6 +6,7 @@ The same for a call of this replica and for one that a dead replica made: only t
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from math import inf
 
 from gateway.attempt_log import AttemptLog
 from gateway.domain.catalogue import Route
@@ -46,7 +47,6 @@ _LAST_LOOK_S = 5.0  # for the cancel and the look after it, once the deadline ha
 _SEARCH_S = 5.0  # for a lost reply: the prediction was begun a while ago, and its client waits
 _REFUSED_LOOKS = 5  # a record may take a second to show up everywhere; five looks take three or more
 _PASSING_STATUSES = (408, 429)
-_LOOK_ROUND_S = 1.0  # whether a client is still there, while nothing else is to be done
 _REJOIN_S = 3.0  # an SDK whose patience has ended asks again within a second or two
 _TOO_LATE = Fault(ErrorCode.UPSTREAM_TIMEOUT, Next.STOP, may_have_billed=True, counts_against_vendor=True)
 _NOBODY_WAITS = Fault(
@@ -86,6 +86,10 @@ class Pursuit:
         unwritten = await self.log.send(order.attempt)
         if unwritten is not None:
             return None, unwritten, 0
+        return await self.follow(order, *await self._made(order, fresh=fresh))
+
+    async def _made(self, order: Order, *, fresh: bool) -> tuple[HttpReply | None, Outcome]:
+        """The call itself, found again where its reply was lost. What it weighs is not kept while its work goes on."""
         account = order.shot.target.account
         late = asyncio.get_running_loop().call_later(max(0.0, self.left_s()), self._give_up_on_the_client)
         try:
@@ -97,7 +101,7 @@ class Pursuit:
             late.cancel()
         if reply is None and isinstance(outcome, Fault) and outcome.may_have_billed:
             outcome = await found_again(order, self.operation, self.services, _SEARCH_S, self.left_s()) or outcome
-        return await self.follow(order, reply, outcome)
+        return reply, outcome
 
     async def follow(
         self, order: Order, reply: HttpReply | None, outcome: Outcome
@@ -106,6 +110,7 @@ class Pursuit:
         polls = refused = 0
         is_promised = reply is not None and self._webhook(order) is not None
         while isinstance(outcome, Pending):
+            reply = None  # a parsed reply weighs more than all else that is known of the work
             order.taken()
             await self.log.accept(order.attempt, outcome)
             wait_s = self._wait_s(outcome, order, polls + 1, is_promised=is_promised)
@@ -146,8 +151,8 @@ class Pursuit:
     async def _sleep(self, wait_s: float, pending: Pending) -> None:
         """Wait; no longer than it takes to notice that nobody wants it any more."""
         ends_at = self.services.world.monotonic() + wait_s
-        while (left_s := ends_at - self.services.world.monotonic()) > 0 and not self._is_unwanted(pending):
-            await self.services.world.sleep(min(left_s, _LOOK_ROUND_S))
+        while (left_s := min(ends_at - self.services.world.monotonic(), self._wanted_s(pending))) > 0:
+            await self.services.world.sleep(left_s)
 
     async def settled(self, order: Order, reply: HttpReply | None, outcome: Outcome) -> ShotResult:
         """Bring in the images of a call that is over, and write down how it ended."""
@@ -201,8 +206,13 @@ class Pursuit:
 
     def _is_unwanted(self, pending: Pending) -> bool:
         """Whether stopping it now costs nothing, and nobody would miss it."""
-        left_s = self.operation.abandoned_for_s(self.services.world.monotonic())
-        return pending.cancel_is_free and left_s > _REJOIN_S
+        return self._wanted_s(pending) <= 0
+
+    def _wanted_s(self, pending: Pending) -> float:
+        """For how long it is surely wanted from now on, whatever its client does."""
+        if not pending.cancel_is_free:
+            return inf
+        return _REJOIN_S - self.operation.abandoned_for_s(self.services.world.monotonic())
 
     async def _abandon(self, pending: Pending, order: Order) -> tuple[HttpReply | None, Outcome]:
         """Cancel, then look once more, since it may have succeeded in the meantime."""

@@ -82,25 +82,30 @@ _REFUSED = re.compile(r"nsfw|sensitive|flagged", re.IGNORECASE)
 _ID = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 
 
-def _capabilities(native_model: str) -> Capabilities:
-    if native_model == _SCHNELL:
-        return Capabilities(
+_MODELS = MappingProxyType(
+    {
+        _SCHNELL: Capabilities(
             images_per_call=4,
             sizes=tuple(_SCHNELL_INPUTS),
             formats=tuple(_FORMATS),
             delivers_links=True,
             takes_seed=True,
-        )
-    if native_model == _PRO:
-        return Capabilities(
+        ),
+        _PRO: Capabilities(
             images_per_call=1,
             grid=Grid(step=32, min_edge=256, max_edge=1440),
             formats=tuple(_FORMATS),
             delivers_links=True,
             takes_seed=True,
-        )
-    # Inputs differ from model to model, so an unknown one gets the prompt and what the operator configured.
-    return Capabilities(images_per_call=1, sizes=(Size(1024, 1024),), delivers_links=True)
+        ),
+    }
+)
+# Inputs differ from model to model, so an unknown one gets the prompt and what the operator configured.
+_ANOTHER = Capabilities(images_per_call=1, sizes=(Size(1024, 1024),), delivers_links=True)
+
+
+def _capabilities(native_model: str) -> Capabilities:
+    return _MODELS.get(native_model, _ANOTHER)
 
 
 def _call_for(shot: Shot, account: Account) -> HttpCall:

@@ -191,10 +191,7 @@ class Replica:
         async def content() -> bytes:
             return orjson.dumps(body)
 
-        async def stays() -> None:
-            await asyncio.Event().wait()
-
-        inbound = Inbound(headers, content, {}, stays)
+        inbound = Inbound(headers, content, {}, lambda _: None)
         task = asyncio.create_task(handle_generation(inbound, self.operations, self.services))
         self.clients.append(task)
         return task

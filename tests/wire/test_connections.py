@@ -1,11 +1,13 @@
 """Connections as such: early replies, pipelines, caps, and what becomes of them in a shutdown."""
 
 import asyncio
+import gc
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from gateway.transport import Terms
+from gateway.protocol import HardenedProtocol
+from gateway.transport import Departure, Terms
 from tests.wire.corpus import chunked, get, post
 from tests.wire.harness import PATIENCE_S, CountingApp, Sends, guarded, hardened, talk, until
 
@@ -14,11 +16,13 @@ class Holds:
     """An app that answers when it is let go."""
 
     def __init__(self) -> None:
+        self.departure = Departure()
         self.entered = asyncio.Event()
         self.let_go = asyncio.Event()
         self.cancelled = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.departure = scope["state"]["departure"]
         self.entered.set()
         try:
             await self.let_go.wait()
@@ -60,6 +64,43 @@ async def test_a_thousand_pipelined_requests_are_served_one_after_the_other() ->
 
     assert heard.replies.statuses == [200] * 1000
     assert [int(body) for body in heard.replies.bodies] == list(range(1, 1001))
+
+
+@pytest.mark.parametrize("way", ["hangs up", "has its answer"])
+async def test_whoever_asks_hears_that_a_client_waits_no_more_and_at_once_where_that_was_before(way: str) -> None:
+    app, heard = Holds(), list[str]()
+    async with hardened(app) as running:
+        _, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(get())
+        await app.entered.wait()
+        app.departure.then(lambda: heard.append("before"))
+        assert heard == []
+        if way == "hangs up":
+            writer.transport.abort()
+        else:
+            app.let_go.set()
+        await until(lambda: heard == ["before"])
+        app.departure.then(lambda: heard.append("after"))
+        assert heard == ["before", "after"]
+        writer.transport.abort()
+
+
+async def test_a_connection_that_has_ended_is_gone_without_the_collector() -> None:
+    def connections() -> int:
+        return sum(isinstance(one, HardenedProtocol) for one in gc.get_objects())
+
+    gc.collect()
+    before = connections()
+    gc.disable()
+    try:
+        async with hardened(guarded(CountingApp())) as running:
+            _, writer = await asyncio.open_connection("127.0.0.1", running.port)
+            await until(lambda: connections() == before + 1)
+            writer.write(get())
+            writer.close()
+            await until(lambda: connections() == before)
+    finally:
+        gc.enable()
 
 
 async def test_a_pipelined_request_waits_for_the_reply_before_it() -> None:
