@@ -222,6 +222,13 @@ OVERVIEW = Dashboard(
                     ),
                     unit="s",
                 ),
+                lines(
+                    "Company on the disk",
+                    "Records of the journal that one forced write takes to the disk, on average.",
+                    f"{rate('', 'journal_disk_records_total')} / "
+                    f"({rate('', 'journal_disk_duration_seconds_count')} > 0)",
+                    "records",
+                ),
                 areas(
                     "Paid calls by state",
                     "How paid calls move through the journal, a second.",
