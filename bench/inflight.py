@@ -57,6 +57,7 @@ def run(plan: Plan) -> Outcome:
     table.notes = (
         "Held: the vendor answers when it is done. Polled: it answers at once, and must be looked after.",
         "The gateway's pacing of the vendor's account (calls a minute, images in flight) is lifted for this.",
+        "Memory is of all processes, Valkey included; what its forked child shares with it counts once.",
         "Portkey and LiteLLM cannot poll: they do not speak this vendor's API for images.",
     )
     _judge(outcome)

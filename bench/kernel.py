@@ -64,14 +64,38 @@ def cpu_of(pid: int) -> tuple[float, float]:
 
 
 def resident_bytes(pid: int) -> int:
-    """The resident memory of the family: the sum over its processes, so that shared pages count more than once."""
+    """The resident memory of the family: the sum over its processes; but of a forked one what is its own alone.
+
+    A Valkey that writes its file anew forks: all its pages are there twice then, and in memory once. Libraries that
+    processes share count more than once.
+    """
     total = 0
     for one in family(pid):
         try:
-            total += int(Path(f"/proc/{one}/statm").read_text().split()[1])
+            total += _own_bytes(one) if _is_forked(one) else _resident_bytes(one)
         except (OSError, IndexError):
             continue
-    return total * _PAGE_BYTES
+    return total
+
+
+def _resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+def _own_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
+
+
+def _is_forked(pid: int) -> bool:
+    """Whether it still runs its parent's program, in a copy of its memory: its stack begins where the parent's does."""
+    parent, stack = _parent_and_stack(pid)
+    return stack != 0 and parent > 1 and _parent_and_stack(parent)[1] == stack
+
+
+def _parent_and_stack(pid: int) -> tuple[int, int]:
+    numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # begins with the third field of proc(5)
+    return int(numbers[1]), int(numbers[25])
 
 
 @contextmanager

@@ -62,7 +62,7 @@ async def handle_generation(inbound: Inbound, operations: Operations, services: 
 
 async def carry_out(operation: Operation, services: Services) -> None:
     """The part that money hangs on: in a task of its own, which a client's hanging up does not stop."""
-    job, finishing = operation.job, partial(_finished, operation=operation, services=services)
+    job, finishing = operation.job, partial(_finished, operation, services)
     try:
         harvest = await resume(operation, finishing, services)
         for image in harvest.finished:
@@ -89,7 +89,7 @@ async def carry_out(operation: Operation, services: Services) -> None:
 
 async def carry_on(operation: Operation, services: Services) -> None:
     """Finish what a dead replica had begun, without its client: nothing more is bought."""
-    harvest = await resume(operation, partial(_finished, operation=operation, services=services), services)
+    harvest = await resume(operation, partial(_finished, operation, services), services)
     nothing = RequestError(
         ErrorCode.GATEWAY_DRAINING, "Its replica ended before anything was bought. Ask again.", should_retry=True
     )
@@ -105,7 +105,7 @@ async def lift(operation: Operation, attempt: Attempt, was: OperationState, serv
     reopen(record, attempt)
     with suppress(Fenced, JournalUnavailable):
         await services.writer.write(record)
-        harvest = await resume(operation, partial(_finished, operation=operation, services=services), services)
+        harvest = await resume(operation, partial(_finished, operation, services), services)
     if attempt.is_open or attempt.state is AttemptState.UNKNOWN:
         await put_back(operation, before, was, services)
         return
@@ -156,19 +156,14 @@ async def _buy(images: int, operation: Operation, services: Services) -> Harvest
 
 async def _bought(hold: Hold, shots: Plan, ahead: Sequence[Ahead], operation: Operation, services: Services) -> Harvest:
     open_record(operation, hold, services)
-    async with settle(hold, operation.record, services) as bill:
-        operation.meters, operation.degraded = hold.meters, hold.degraded
-        finishing = partial(_finished, operation=operation, services=services)
-        try:
-            bill.harvest = await fulfil(shots, operation, finishing, services, ahead)
-        finally:
-            # Cut short, by the end of this replica or a fault of ours: whoever takes the record up settles it.
-            bill.passed_on = bill.harvest is None
-    return bill.harvest
+    operation.meters, operation.degraded = hold.meters, hold.degraded
+    harvest = await fulfil(shots, operation, partial(_finished, operation, services), services, ahead)
+    await settle(hold, harvest, operation.job.model, services, operation.record)
+    return harvest
 
 
 async def _finished(
-    blob: Blob, picture: Picture, attempt: Attempt, number: int, *, operation: Operation, services: Services
+    operation: Operation, services: Services, blob: Blob, picture: Picture, attempt: Attempt, number: int
 ) -> Finished | Fault:
     name = services.name_of(operation.record, attempt, number)
     with services.traces.step("finish"):

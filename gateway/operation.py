@@ -123,11 +123,11 @@ class Operation:
             self._attending -= 1
             self._left_at = None if self._attending else clock()
 
-    async def _news(self) -> None:
-        """Wait until something has changed. A future for each: an event, made for all, weighs five times as much."""
+    def _news(self) -> "asyncio.Future[None]":
+        """Done when something has changed. One for each that waits: an event for all weighs five times as much."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
-        await waiter
+        return waiter
 
     def _notify(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -5,9 +5,10 @@ says nothing about the others.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import Self
 
 from gateway.domain.catalogue import Strategy, Target
 from gateway.domain.errors import ErrorCode
@@ -94,6 +95,14 @@ class Visit:
         self.result: ShotResult | None = None
         self._health, self._world = health, world
         self._given: Pass | None = None
+
+    def __enter__(self) -> Self:
+        self._health.visits += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._health.visits -= 1
+        self.leave()
 
     async def enter(self, *, last_resort: bool, patience_s: float) -> Fault | None:
         """Ask to be let through; the fault is a refusal.
@@ -195,17 +204,9 @@ class Targets:
         self._budget(failed).take(self._world.monotonic())
         return True
 
-    @contextmanager
-    def visit(self, target: Target) -> Iterator[Visit]:
-        """From the wish to call a target to the end of the call, waiting included."""
-        health = self._of(target)
-        visit = Visit(health, self._world)
-        health.visits += 1
-        try:
-            yield visit
-        finally:
-            health.visits -= 1
-            visit.leave()
+    def visit(self, target: Target) -> Visit:
+        """To be entered for as long as from the wish to call a target to the end of the call, waiting included."""
+        return Visit(self._of(target), self._world)
 
     def _standing(self, target: Target, price_microusd: int) -> Standing:
         health = self._of(target)

@@ -5,7 +5,7 @@ send again by themselves. Any other request is new, however much it looks like a
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,12 +47,13 @@ class Visit:
         """Whether the answer was made for an earlier request."""
         return self.part != "begin"
 
-    async def result(self) -> Harvest:
+    def result(self) -> Awaitable[Harvest]:
         """Wait for the operation's end. Raises its RequestError, or 409 when it takes longer than one can wait."""
-        if self.patience_s is None:
-            return await self.operation.result()
+        return self.operation.result() if self.patience_s is None else self._result_within(self.patience_s)
+
+    async def _result_within(self, patience_s: float) -> Harvest:
         try:
-            async with asyncio.timeout(self.patience_s):
+            async with asyncio.timeout(patience_s):
                 return await self.operation.result()
         except TimeoutError:
             raise in_progress() from None

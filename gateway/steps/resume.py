@@ -18,7 +18,7 @@ from gateway.services import Services
 from gateway.steps.debit import Hold
 from gateway.steps.pursue import Finish, Pursuit
 from gateway.steps.searching import Order, found_again
-from gateway.steps.settle import settle_up
+from gateway.steps.settle import settle
 
 __all__ = ["resume"]
 
@@ -60,7 +60,7 @@ def _healed(result: ShotResult) -> ShotResult:
 async def _settle(operation: Operation, run: Harvest, services: Services) -> None:
     if operation.record.hold is not None:
         hold = msgspec.convert(operation.record.hold, Hold)
-        await settle_up(hold, run, operation.record.job.model, services)
+        await settle(hold, run, operation.record.job.model, services)
         operation.record.hold = None
 
 

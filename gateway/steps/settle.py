@@ -1,12 +1,11 @@
 """Step 8 of 9 · turn what was set aside into what was spent, give back the rest, and write the books.
 
-Every way out leads through here: an operation that ended well, badly, or in an exception of ours.
+An operation that was cut short, by an exception of ours or the end of this replica, is settled by whoever takes it up.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import msgspec
@@ -24,44 +23,19 @@ from gateway.policies.usage_lines import line_name
 from gateway.services import Services
 from gateway.steps.debit import Hold
 
-__all__ = ["Bill", "settle", "settle_late", "settle_unforeseen", "settle_up"]
+__all__ = ["settle", "settle_late", "settle_unforeseen"]
 
 
-@dataclass(slots=True)
-class Bill:
-    """To be filled in by the body of the `async with`. No harvest: it is not known what was spent.
+async def settle(hold: Hold, harvest: Harvest, model: str, services: Services, record: Record | None = None) -> None:
+    """Settle what `hold` holds, once, by what was harvested under it.
 
-    `passed_on`: another replica goes on with the operation, and settles it.
-    """
-
-    harvest: Harvest | None = None
-    passed_on: bool = False
-
-
-@asynccontextmanager
-async def settle(hold: Hold, record: Record, services: Services) -> AsyncIterator[Bill]:
-    """Run the body, then settle what `hold` holds, once, in the round trip of `record`'s next write.
-
-    The images' tokens go back when nothing was, or may have been, paid. Money that may have been spent stays taken,
-    and is listed as in suspense.
-    """
-    bill = Bill()
-    try:
-        yield bill
-    finally:
-        if not bill.passed_on:
-            await settle_up(hold, bill.harvest, record.job.model, services, record)
-
-
-async def settle_up(
-    hold: Hold, harvest: Harvest | None, model: str, services: Services, record: Record | None = None
-) -> None:
-    """Settle what `hold` holds, by what was harvested under it; None where that is not known.
+    The images' tokens go back when nothing was, or may have been, paid. Money that may have been spent stays taken, and
+    is listed as in suspense.
 
     With `record`, whose end is about to be written, Redis hears of both at once, of the settlement first: was it told
     of the end alone, nobody would take the operation up and settle it.
     """
-    if harvest is not None and not harvest.may_have_cost:
+    if not harvest.may_have_cost:
         images = [dimension for dimension in hold.dimensions if dimension.name == "images"]
         await services.limits.refund(hold.op_id, hold.granted, images)
     settlement = _settlement(harvest, hold, model)
@@ -71,9 +45,8 @@ async def settle_up(
             await services.limits.run_or_keep(settling)
         else:
             services.writer.write_soon_after(settling, record, partial(services.limits.backlog.append, settling))
-    delivered = 0 if harvest is None else len(harvest.finished)
     money = (settlement.cost_microusd, settlement.suspended_microusd)
-    services.tell(MoneySettled(hold.caller.key_id, model, delivered, *money))
+    services.tell(MoneySettled(hold.caller.key_id, model, len(harvest.finished), *money))
 
 
 async def settle_late(before: Record, after: Record, services: Services) -> None:
@@ -103,15 +76,12 @@ async def settle_unforeseen(before: Record, hold_id: str, result: ShotResult, se
     """Book, under a name of its own, what a call cost that had been settled as unpaid."""
     if before.hold is not None:
         hold = replace(msgspec.convert(before.hold, Hold), op_id=hold_id, leases=())
-        await settle_up(hold, Harvest((result,)), before.job.model, services)
+        await settle(hold, Harvest((result,)), before.job.model, services)
 
 
-def _settlement(harvest: Harvest | None, hold: Hold, model: str) -> Settlement:
+def _settlement(harvest: Harvest, hold: Hold, model: str) -> Settlement:
     note = f"{hold.caller.key_id} {model}"
     lines: Counter[str] = Counter()
-    if harvest is None:
-        _write(lines, hold, model, "", {"requests": 1})
-        return Settlement(0, 0 if hold.reservation is None else hold.reservation.microusd, tuple(lines.items()), note)
     first = harvest.results[0].served_by if harvest.results else ""
     refused = not harvest.finished and any(map(_is_refused, harvest.results))
     _write(lines, hold, model, first, {"requests": 1, "content_refusals": int(refused)})
