@@ -28,6 +28,7 @@ _MEMORY_SHARE, _SPOOL_SHARE = 0.8, 0.5  # of what is found where the operator na
 _TRIM_ABOVE, _TRIM_EVERY_S = 0.7, 5.0
 _TRIM_AT_LEAST_EVERY_S = 60.0  # what the allocator keeps and nobody uses grows by megabytes an hour otherwise
 _COLLECT_EVERY_S = 60.0  # what a request leaves, served, refused or left, goes without the collector
+_COLLECT_ANYWAY_EVERY_S = 600.0  # however busy: a second's stop is better than what failed connections leave for ever
 _FEW = 500  # under way, at whose objects the collector looks within some tens of milliseconds
 _SAID_EVERY_S = 10.0
 
@@ -63,7 +64,8 @@ class Admission:
         self._lags: deque[float] = deque(maxlen=_SAMPLES)
         self._endings: deque[tuple[float, int]] = deque()
         self._ended_bytes = 0
-        self._trimmed_at = self._collected_at = self._said_at = -inf
+        self._trimmed_at = self._said_at = -inf
+        self._collected_at = world.monotonic() - 2 * _COLLECT_EVERY_S
         self._memory_limit = machine.memory_limit_bytes()
         self._task: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("admission")
@@ -153,7 +155,8 @@ class Admission:
         if now - self._trimmed_at > (_TRIM_EVERY_S if crowded else _TRIM_AT_LEAST_EVERY_S):
             self._trimmed_at = now
             machine.give_memory_back()
-        if now - self._collected_at > _COLLECT_EVERY_S and (crowded or self._load.running < _FEW):
+        since_s, has_time = now - self._collected_at, crowded or self._load.running < _FEW
+        if since_s > (_COLLECT_EVERY_S if has_time else _COLLECT_ANYWAY_EVERY_S):
             self._collected_at = now
             gc.collect()
 

@@ -22,14 +22,25 @@ class Knot:
         self.me = self
 
 
+class Later(World):
+    """So many seconds later than it is."""
+
+    by_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.by_s
+
+
 @pytest.mark.parametrize(
-    ("under_way", "memory_bytes", "is_found"), [(0, 1 << 40, True), (500, 1 << 40, False), (500, 1, True)]
+    ("under_way", "memory_bytes", "later_s", "is_found"),
+    [(0, 1 << 40, 0, True), (500, 1 << 40, 0, False), (500, 1, 0, True), (500, 1 << 40, 600, True)],
 )
-async def test_the_collector_looks_at_everything_while_little_is_under_way_or_memory_is_short(
-    tmp_path: Path, *, under_way: int, memory_bytes: int, is_found: bool
+async def test_the_collector_looks_at_everything_while_little_is_under_way_or_memory_is_short_or_after_a_while(
+    tmp_path: Path, *, under_way: int, memory_bytes: int, later_s: float, is_found: bool
 ) -> None:
-    ample = Allowance(memory_bytes=1 << 40, spool_bytes=1 << 40)
-    admission = Admission(ample, World(), lambda _: None, spool=tmp_path, queue_s=lambda: -inf)
+    ample, clock = Allowance(memory_bytes=1 << 40, spool_bytes=1 << 40), Later()
+    admission = Admission(ample, clock, lambda _: None, spool=tmp_path, queue_s=lambda: -inf)
+    clock.by_s = later_s
     job, caller = Job("m", "p", 1, Size(1024, 1024), wants_url=True), Caller("k")
     with ExitStack() as stack:
         for _ in range(under_way):
