@@ -1,7 +1,8 @@
 """One replica's journal by itself: its Redis, its disk, its writer, and its upkeep done by hand."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gateway.edges.redis_store import RedisStore
 from gateway.edges.world import World
 from tests.servers import Server
 
-__all__ = ["House", "asked", "house", "record"]
+__all__ = ["House", "asked", "busy_disk", "house", "record"]
 
 LEASE_S = 0.3
 
@@ -55,3 +56,15 @@ def record(op_id: str, **members: Any) -> Record:
 
 async def asked(journal: Journal, op_id: str) -> str:
     return (await journal.claim(record(op_id))).kind
+
+
+@contextmanager
+def busy_disk(directory: Path) -> Iterator[None]:
+    """Whoever commits waits meanwhile, as for a slow disk: another process holds the file for writing."""
+    other = sqlite3.connect(directory / "replica-0.journal", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("COMMIT")
+        other.close()

@@ -2,28 +2,14 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.domain.facts import JournalForced, JournalWritten
 from gateway.domain.record import OperationState
-from tests.edges.journal_house import asked, house, record
+from tests.edges.journal_house import asked, busy_disk, house, record
 from tests.servers import running_server, valkey_binary
 
 DONE = OperationState.COMPLETED
-
-
-@contextmanager
-def busy_disk(directory: Path) -> Iterator[None]:
-    """Whoever commits waits meanwhile, as for a slow disk: another process holds the file for writing."""
-    other = sqlite3.connect(directory / "replica-0.journal", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        other.execute("COMMIT")
-        other.close()
 
 
 def on_disk(directory: Path) -> set[str]:
