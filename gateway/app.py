@@ -68,7 +68,7 @@ _BRING_HOME_EVERY_S = 2.0
 _REPLICA_BYTES = 8
 _COLLECT_AFTER = 5_000, 5, 1_000_000
 """New objects, then rounds, before the collector looks. By itself it never looks at everything, which would stop all
-for a second while ten thousand images are being made: admission has it do so when there is time for that."""
+for a second while ten thousand images are being made: admission has it do so when there is time, or after a while."""
 _FILES_A_CONNECTION = 2  # its own, and one to a vendor or a file; the second port has few
 
 

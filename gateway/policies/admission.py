@@ -17,7 +17,8 @@ LOWEST_SHARE = 0.7  # of memory and disk, for priority 0; Envoy's overload manag
 MIDDLE = 5  # the default priority, which the limits in seconds are meant for
 _PIXELS_MADE = 1024 * 1024  # what vendors make for smaller sizes, too
 _BYTES_A_PIXEL = 2  # PNG of a photograph, measured: 1.5 to 2
-# Twice what bench/memory.py shows: 200 requests for ten images each, as base64, take 71 MB above an idle gateway's.
+# As bench/memory.py shows: 200 requests for ten images each, as base64, take 198 MB above an idle gateway's, of which
+# some 40 are shared by all.
 _BYTES_A_REQUEST = 256 << 10  # a reply's chunks and their base64, the sockets' buffers, the job itself
 _BYTES_AN_IMAGE = 64 << 10  # a vendor's reply on its way to the spool
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0  # the stock SDKs wait no longer by themselves
